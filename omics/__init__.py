@@ -1,0 +1,1 @@
+"""Multi-omics of leukaemia: from raw files to subtypes that relapse."""

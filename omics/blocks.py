@@ -1,0 +1,89 @@
+"""Walk over blocks of features, and run independent tasks, on whatever scheduler dask has active."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
+from operator import add
+from typing import Any, TypeVar
+
+import dask
+import dask.array as da
+import numpy as np
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+#: Bytes of one block of a store: large enough to amortise a read, small enough for many in memory.
+BLOCK_BYTES = 8 * 2**20
+#: Samples in one chunk at most.
+BLOCK_SAMPLES = 1024
+
+
+def features_per_block(n_samples: int, itemsize: int = 4) -> int:
+    """Features in a block of all samples (up to 1,024), as a power of two: 4-8 MB.
+
+    Parameters
+    ----------
+    n_samples : int
+        Samples of the view.
+    itemsize : int
+        Bytes of one value.
+    """
+    rows = max(1, min(n_samples, BLOCK_SAMPLES))
+    return max(1, 1 << int(np.log2(BLOCK_BYTES / (rows * itemsize))))
+
+
+def slices(n_features: int, size: int) -> Iterator[slice]:
+    """Consecutive slices of at most `size` features."""
+    for start in range(0, n_features, size):
+        yield slice(start, min(start + size, n_features))
+
+
+def each(function: Callable[..., R], items: Iterable[Any], *shared: Any) -> list[R]:
+    """``[function(item, *shared) for item in items]`` as independent dask tasks.
+
+    Parameters
+    ----------
+    function : callable
+        Pure function; its tasks may run in other processes or on other machines.
+    items : iterable
+        One item a task.
+    *shared
+        Arguments that every task gets; sent once.
+
+    Returns
+    -------
+    list
+        Results in the order of `items`, whatever the scheduler.
+    """
+    common = [dask.delayed(argument, pure=False, traverse=False) for argument in shared]
+    task = dask.delayed(function, pure=False, traverse=False)
+    return list(dask.compute(*[task(item, *common) for item in items], traverse=False))
+
+
+def map_blocks(function: Callable[[np.ndarray], R], values: Any) -> list[R]:
+    """Apply `function` to every block of features of `values` and return the results in order.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a (sample, feature block) array with all samples, returns anything small.
+    values : dask.array.Array or numpy.ndarray, shape (sample, feature)
+        A NumPy array is cut into blocks of the same size that a store would have.
+    """
+    array = values if isinstance(values, da.Array) else da.from_array(np.asarray(values), chunks=_chunks(values))
+    if array.numblocks[0] != 1:
+        array = array.rechunk({0: -1})
+    task = dask.delayed(function, pure=False)
+    return list(dask.compute(*[task(block) for block in array.to_delayed()[0]]))
+
+
+def map_sum(function: Callable[[np.ndarray], T], values: Any, combine: Callable[[T, T], T] = add) -> T:
+    """Sum of ``function(block)`` over the blocks of features, always in the order of the blocks."""
+    return reduce(combine, map_blocks(function, values))
+
+
+def _chunks(values: np.ndarray) -> tuple[int, int]:
+    n_samples, n_features = values.shape
+    return max(n_samples, 1), max(1, min(n_features, features_per_block(n_samples, values.dtype.itemsize)))
