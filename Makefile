@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/omics demo demo --overwrite
+	$(BIN)/omics demo demo
 
 test: $(READY)
 	$(BIN)/python -m pytest -m 'not slow'

@@ -77,11 +77,10 @@ def publish(path: str | os.PathLike[str], provenance: Provenance, *, overwrite: 
         The disk is full, or another process writes to `path`.
     """
     target = Path(path)
-    _refuse_target(target, provenance.inputs, overwrite)
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target):
-        for stale in target.parent.glob(f".{target.name}.staging-*"):
-            shutil.rmtree(stale)  # its writer is dead: we hold the lock
+        _tidy(target)
+        _refuse_target(target, provenance.inputs, overwrite)
         staging = target.parent / f".{target.name}.staging-{uuid.uuid4().hex[:12]}"
         staging.mkdir()
         try:
@@ -97,6 +96,15 @@ def publish(path: str | os.PathLike[str], provenance: Provenance, *, overwrite: 
             ) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _tidy(target: Path) -> None:
+    """Clear away what dead writers left (none lives: we hold the lock); one may have died between its two renames."""
+    for old in target.parent.glob(f".{target.name}.staging-*.old"):
+        if not target.exists():
+            old.rename(target)
+    for stale in target.parent.glob(f".{target.name}.staging-*"):
+        shutil.rmtree(stale)
 
 
 def _refuse_target(target: Path, inputs: Iterable[str | os.PathLike[str]], overwrite: bool) -> None:
@@ -119,14 +127,21 @@ def _locked(target: Path) -> Iterator[None]:
     """Hold a lock that the kernel drops when the process dies."""
     lock = target.parent / f".{target.name}.lock"
     with lock.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TryAgain("another run writes this output", where=str(target), fix="wait for it to end") from error
+        if not _taken(handle.fileno(), lock):
+            raise TryAgain("another run writes this output", where=str(target), fix="wait for it to end")
         try:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+def _taken(handle: int, lock: Path) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its last holder may have removed it after we had opened it: then a newer file is the lock.
+        return os.path.samestat(os.fstat(handle), lock.stat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def _seal(staging: Path, provenance: Provenance) -> None:
@@ -261,6 +276,11 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
             fix=f"this program reads {SCHEMA_VERSION}",
         )
     return dict(manifest)
+
+
+def read_run(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What made an artefact, where and when: versions, arguments, host, time."""
+    return dict(json.loads((Path(path) / RUN).read_text(encoding="utf-8")))
 
 
 def verify(path: str | os.PathLike[str], *, hashes: bool = False) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from omics.artefact import Provenance, publish, verify
 from omics.blocks import BLOCK_SAMPLES, features_per_block
-from omics.schema import UsageError, describe, is_text, view_names
+from omics.schema import NODES, UsageError, describe, is_text, view_names
 
 
 def open(path: str | os.PathLike[str], *, noun: str | Sequence[str] | None = None, hashes: bool = False) -> xr.DataTree:
@@ -172,12 +172,14 @@ class ViewWriter:
         """Write what waits, the ids, and coordinates of the features such as ``gene``."""
         if self._waiting:
             self._flush(self._waiting)
-        self._array.attrs["_FillValue"] = "AAAAAAAA+H8="  # NaN as xarray encodes it
+        value = NODES["view"][0]
+        nan = "AAAAAAAA+H8="  # as xarray encodes it
+        self._array.attrs.update(_FillValue=nan, long_name=value.meaning, units=value.units)
         coords: dict[str, Any] = {
             "sample": ("sample", np.array(self._samples, dtype=object)),
             "feature": ("feature", np.array(self._ids, dtype=object)),
         }
-        coords.update({key: ("feature", np.asarray(column)) for key, column in (annotation or {}).items()})
+        coords.update({key: ("feature", _encode(pd.Series(column))) for key, column in (annotation or {}).items()})
         labels = describe(xr.Dataset(coords=coords, attrs=self._attrs), "view")
         labels.to_zarr(self._folder, group=self._path, mode="a", zarr_format=3, consolidated=False)
 
@@ -194,10 +196,11 @@ def from_table(table: pd.DataFrame, dim: str = "row") -> xr.Dataset:
 
 def _encode(column: pd.Series) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind in "OTU":
-        return column.astype(object).where(column.notna(), "").astype(str).to_numpy(dtype=object)
-    if column.dtype.kind == "b":
-        return column.to_numpy(dtype=np.int8)
-    return column.to_numpy()
+        text = column.astype(object).where(column.notna(), "").astype(str).to_numpy(dtype=object)
+        return text if text.size else text.astype(np.dtypes.StringDType())  # xarray stores no objects as floats
+    if isinstance(column.dtype, pd.api.extensions.ExtensionDtype):  # nullable numbers
+        column = column.astype(np.float64 if column.hasnans or column.dtype.kind == "f" else np.int64)
+    return column.to_numpy(dtype=np.int8) if column.dtype.kind == "b" else column.to_numpy()
 
 
 def to_table(dataset: xr.Dataset) -> pd.DataFrame:

@@ -187,6 +187,7 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         "variance": (
             Variable("r2", ("view", "factor"), "float", "share of the view's variance that the factor explains"),
             Variable("r2_total", ("view",), "float", "share of the view's variance that all factors explain"),
+            _optional("active", ("factor",), "integer", "1 if the factor explains anything of any view, else 0"),
         ),
         "restarts": (
             Variable("elbo", ("restart",), "float", "evidence lower bound at the end of the fit", "nats"),
@@ -203,11 +204,19 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             Variable("mean", ("subtype", "factor"), "float", "centre of the subtype, in standardised factors"),
             Variable("variance", ("subtype", "factor"), "float", "spread of the subtype, in standardised factors"),
             Variable("mixing", ("subtype",), "float", "share of the subtype"),
+            Variable(
+                "jaccard", ("subtype",), "float", "mean Jaccard index over resamples; NaN if alone"
+            ),
+            Variable("factor_low", ("factor",), "float", "2 % quantile, to which lower scores are raised"),
+            Variable("factor_high", ("factor",), "float", "98 % quantile, to which higher scores are cut"),
             Variable("factor_mean", ("factor",), "float", "mean by which factors were standardised"),
             Variable("factor_scale", ("factor",), "float", "scale by which factors were standardised"),
         ),
         "stability": (
             Variable("stability", ("n_subtypes",), "float", "mean adjusted Rand index between resamples"),
+            Variable(
+                "weakest", ("n_subtypes",), "float", "mean Jaccard index of the least stable subtype"
+            ),
             Variable("null_mean", ("n_subtypes",), "float", "the same on data without clusters, mean"),
             Variable("null_upper", ("n_subtypes",), "float", "the same on data without clusters, 95 % quantile"),
             Variable("p_value", ("n_subtypes",), "float", "share of cluster-free data sets that are as stable"),

@@ -19,7 +19,7 @@ import xarray as xr
 from sklearn.pipeline import Pipeline
 
 from omics import cohort
-from omics.artefact import Provenance, read_manifest
+from omics.artefact import Provenance, publish, read_manifest
 from omics.factors import MOFA
 from omics.predict.classifier import RelapseClassifier
 from omics.predict.integration import Integration, as_table
@@ -30,6 +30,10 @@ from omics.schema import DataError, IntegrityError, view_names
 
 CARD = "card"
 CLASSIFIER = "classifier"
+INTENDED_USE = (
+    "research use only: probability of relapse within the horizon, for patients like those of the training cohort; "
+    "not for treatment decisions"
+)
 
 #: Types beyond skops' own defaults that a classifier of ours may hold; reviewed here, never taken from the file.
 #: A dtype is a description of numbers; a tree is a table of splits that scikit-learn checks when it is rebuilt.
@@ -99,28 +103,27 @@ def train(
     samples = cohort.samples(prepared)
     samples = samples[np.isin(samples, clinical.index.to_numpy())]
     target = target_of(clinical, samples, horizon)
-    fitted = RelapseClassifier(store=store, **parameters).fit(samples, target.outcome)
-    tree = _tree(fitted.integration_)
-    known = target.weight > 0
-    card = {
-        "intended_use": "research use only: probability of relapse within the horizon, for patients like those "
-        "of the training cohort; not for treatment decisions",
-        "outcome": f"relapse within {horizon:g} years of diagnosis",
-        "patients": len(samples),
-        "known_outcome": int(known.sum()),
-        "relapses": int(target.outcome[known].sum()),
-        "layers": view_names(tree),
-        "columns": list(fitted.columns_),
-        "numbers": [name for name in fitted.columns_ if clinical[name].dtype.kind not in "OTU"],
-        "chosen": dict(fitted.settings_),
-        "prepare": dict(read_manifest(store)["parameters"]),
-        **parameters,
-    }
-    tree.attrs[CARD] = json.dumps(card, sort_keys=True)
-    tree[CLASSIFIER] = xr.DataTree(
-        xr.Dataset({"skops": ("byte", np.frombuffer(skops.io.dumps(fitted.pipeline_), dtype=np.uint8))})
-    )
-    cohort.save(tree, output, Provenance("model", parameters, [store]), overwrite=overwrite)
+    with publish(output, Provenance("model", parameters, [store]), overwrite=overwrite) as staging:
+        fitted = RelapseClassifier(store=store, **parameters).fit(samples, target.outcome)
+        tree = _tree(fitted.integration_)
+        known = target.weight > 0
+        card = {
+            "intended_use": INTENDED_USE,
+            "outcome": f"relapse within {horizon:g} years of diagnosis",
+            "patients": len(samples),
+            "known_outcome": int(known.sum()),
+            "relapses": int(target.outcome[known].sum()),
+            "layers": view_names(tree),
+            "columns": list(fitted.columns_),
+            "numbers": [name for name in fitted.columns_ if clinical[name].dtype.kind not in "OTU"],
+            "chosen": dict(fitted.settings_),
+            "prepare": dict(read_manifest(store)["parameters"]),
+            **parameters,
+        }
+        tree.attrs[CARD] = json.dumps(card, sort_keys=True)
+        frozen = np.frombuffer(skops.io.dumps(fitted.pipeline_), dtype=np.uint8)
+        tree[CLASSIFIER] = xr.DataTree(xr.Dataset({"skops": ("byte", frozen)}))
+        cohort.write_tree(tree, staging)
 
 
 def _tree(integration: Integration | None) -> xr.DataTree:

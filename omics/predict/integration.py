@@ -30,8 +30,12 @@ class Integration(NamedTuple):
     mofa: MOFA
 
     def project(self, rows: xr.DataTree) -> xr.Dataset:
-        """Posterior mean ``score`` and ``score_sd`` of the factors, (sample, factor), of any prepared rows."""
-        return self.mofa.transform(self.recipe.transform(rows))
+        """Posterior mean ``score`` and ``score_sd`` of the active factors, (sample, factor), of any prepared rows.
+
+        A factor that MOFA switched off has scores of 1e-100: standardised, they would be noise at full size.
+        """
+        active = self.mofa.variance_["active"].to_numpy().astype(bool)
+        return self.mofa.transform(self.recipe.transform(rows)).isel(factor=active)
 
     def scores(self, rows: xr.DataTree) -> pd.DataFrame:
         """Projected factor scores as a table, shape (sample, factor).

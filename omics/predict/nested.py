@@ -216,7 +216,7 @@ def _figures(predictions: pd.DataFrame, n_bootstrap: int, random_state: int) -> 
     for (features, model), part in parts.items():
         row = {"features": features, "model": model}
         area = _or_nothing(auc_interval, part.outcome, part.probability, part.weight, part.fold, **drawn)
-        score = _or_nothing(brier_interval, part.outcome, part.probability, part.weight, **drawn)
+        score = _or_nothing(brier_interval, part.outcome, part.probability, part.weight, part.fold, **drawn)
         metrics += [{**row, "metric": "auc", **area._asdict()}, {**row, "metric": "brier", **score._asdict()}]
     for model in predictions["model"].unique():
         for one, other in _COMPARISONS:

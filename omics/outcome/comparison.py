@@ -1,0 +1,175 @@
+"""Do groups of patients differ: Gray's test, the log-rank test, and both for every endpoint of a clinical table."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import comprisk
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2
+
+from omics.outcome.curves import CENSORED, RELAPSE, RiskTable, cumulative_incidence, kaplan_meier, risk_table
+from omics.outcome.endpoints import event_free, first_event, overall, supported
+from omics.schema import NODES, DataError
+
+
+class GroupTest(NamedTuple):
+    """Result of a test that groups do not differ; statistic and p-value are NaN where nothing can be compared.
+
+    Attributes
+    ----------
+    statistic : float
+        Chi-square statistic.
+    df : int
+        Degrees of freedom: groups that were at risk at some event, minus one.
+    p_value : float
+        Two-sided p-value.
+    n : int
+        Patients.
+    events : int
+        Events of the endpoint.
+    """
+
+    statistic: float
+    df: int
+    p_value: float
+    n: int
+    events: int
+
+
+def gray_test(time: Any, event: Any, group: Any, *, cause: int = RELAPSE) -> GroupTest:
+    """Gray's test that the cumulative incidence of one cause is the same in all groups.
+
+    Parameters
+    ----------
+    time, event : array-like, shape (patient,)
+        Time and code of the first event; 0 is censored.
+    group : array-like, shape (patient,)
+        Group of each patient.
+    cause : int
+        Code of the cause of interest; every other code but 0 competes with it.
+
+    Raises
+    ------
+    DataError
+        There are fewer than two groups, a group is missing, or as :func:`~omics.outcome.curves.risk_table`.
+
+    References
+    ----------
+    Gray. Annals of Statistics 1988;16:1141-1154.
+    """
+    number = _group_numbers(group)
+    table = risk_table(time, event, cause=cause, group=number)
+    compared = np.flatnonzero(_compared(table))
+    rows = np.isin(number, compared)
+    n, events = len(number), int(table.events.sum())
+    if len(compared) < 2:
+        return GroupTest(np.nan, max(len(compared) - 1, 0), np.nan, n, events)
+    result = comprisk.gray_test(np.asarray(time)[rows], np.asarray(event)[rows], number[rows], cause=cause)
+    return GroupTest(result.stat, result.df, result.pvalue, n, events)
+
+
+def logrank_test(time: Any, event: Any, group: Any) -> GroupTest:
+    """Log-rank test that survival is the same in all groups.
+
+    With ``e_g = sum_t d Y_g / Y`` the events expected in group g and the hypergeometric covariance
+    ``V = sum_t d (Y - d) / (Y - 1) (diag(Y_g / Y) - Y_g Y_h / Y^2)``, the statistic is ``(d - e)' V^- (d - e)``.
+
+    Parameters
+    ----------
+    time, event : array-like, shape (patient,)
+        Time and event; 0 is censored, every other code is an event.
+    group : array-like, shape (patient,)
+        Group of each patient.
+
+    Raises
+    ------
+    DataError
+        As :func:`gray_test`.
+    """
+    number = _group_numbers(group)
+    table = risk_table(time, np.asarray(event) != CENSORED, cause=1, group=number)
+    compared = _compared(table)
+    n, events, df = len(number), int(table.events.sum()), max(int(compared.sum()) - 1, 0)
+    if df < 1:
+        return GroupTest(np.nan, df, np.nan, n, events)
+    total, at_risk = table.events.sum(axis=1), table.at_risk.sum(axis=1)
+    share = table.at_risk / at_risk[:, None]  # (time, group)
+    excess = (table.events - total[:, None] * share).sum(axis=0)  # (group,)
+    scale = total * (at_risk - total) / np.maximum(at_risk - 1.0, 1.0)
+    covariance = np.diag(scale @ share) - (share * scale[:, None]).T @ share  # (group, group), of rank df
+    kept = np.flatnonzero(compared)[:-1]
+    statistic = float(excess[kept] @ np.linalg.pinv(covariance[np.ix_(kept, kept)], hermitian=True) @ excess[kept])
+    return GroupTest(statistic, df, float(chi2.sf(statistic, df)), n, events)
+
+
+def compare(clinical: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Curves of each group, and tests between groups, for every endpoint that the clinical table supports.
+
+    Relapse is compared by cumulative incidence and Gray's test, since deaths in remission and second malignancies
+    compete with it; event-free and overall survival by Kaplan-Meier and the log-rank test.
+
+    Parameters
+    ----------
+    clinical : pandas.DataFrame
+        Clinical table, indexed by sample.
+    groups : pandas.Series
+        Group of each patient, indexed by sample; patients without a group are left out.
+
+    Returns
+    -------
+    curves, tests : pandas.DataFrame
+        Columns of ``curves`` and ``tests`` in :data:`omics.schema.NODES`; without rows if the table supports no
+        endpoint, and no tests if there is only one group.
+
+    Raises
+    ------
+    DataError
+        As the endpoints: unknown event codes or negative times.
+    """
+    members = groups.dropna()
+    patients = clinical.loc[clinical.index.isin(members.index)]
+    curves, tests = [_empty("curves")], [_empty("tests")]
+    for endpoint in supported(patients):
+        outcome = _ENDPOINTS[endpoint](patients)
+        label = members.loc[outcome.index].astype(str)
+        curve = cumulative_incidence if endpoint == "relapse" else kaplan_meier
+        for name in sorted(label.unique()):
+            part = outcome[label == name]
+            curves.append(curve(part["time"], part["event"]).assign(group=name, endpoint=endpoint))
+        if label.nunique() > 1:
+            test, run = ("gray", gray_test) if endpoint == "relapse" else ("logrank", logrank_test)
+            result = run(outcome["time"], outcome["event"], label)
+            tests.append(pd.DataFrame([{"endpoint": endpoint, "test": test, **result._asdict()}]))
+    return _stack(curves), _stack(tests)
+
+
+_ENDPOINTS = {"relapse": first_event, "event_free": event_free, "overall": overall}
+
+_DTYPES = {"float": "float64", "integer": "int64", "text": "object"}
+
+
+def _empty(node: str) -> pd.DataFrame:
+    return pd.DataFrame({v.name: pd.Series(dtype=_DTYPES[v.kind]) for v in NODES[node]})
+
+
+def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of all tables below each other, in the columns of the first, which has no rows."""
+    empty, *filled = tables
+    return pd.concat(filled, ignore_index=True)[list(empty.columns)] if filled else empty
+
+
+def _group_numbers(group: Any) -> np.ndarray:
+    number, names = pd.factorize(np.asarray(group), sort=True)
+    if len(names) < 2 or (number < 0).any():
+        raise DataError(
+            f"groups are {list(names)}, {int((number < 0).sum())} patients have none",
+            fix="a test needs at least two groups, and a group for every patient",
+        )
+    return number
+
+
+def _compared(table: RiskTable) -> np.ndarray:
+    """Groups that have somebody at risk at an event of any group; the others say nothing."""
+    return (table.at_risk[table.events.sum(axis=1) > 0] > 0).any(axis=0)

@@ -1,0 +1,6 @@
+"""Read the files of a cohort as consortia hand them over, and write them into one store."""
+
+from omics.read.ingest import Sources, ingest
+from omics.read.match import Account
+
+__all__ = ["Account", "Sources", "ingest"]

@@ -1,0 +1,223 @@
+"""The summary on top of the page: key figures and plain sentences, no stronger than the numbers allow."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from omics.report import figures, reading
+from omics.report.outcomes import (
+    DIGITS,
+    FEW_EVENTS,
+    TESTS,
+    estimate_at,
+    features_name,
+    horizon_of,
+    model_name,
+    ordered,
+    verdict,
+)
+from omics.report.reading import Artefacts
+from omics.report.words import MISSING, clean, count, estimate, interval, listing, number, p_value, percent
+
+#: Below this p-value a difference is called one.
+LEVEL = 0.05
+_OWED = {
+    "cohort": "the cohort: patients, overlap of the layers, what was dropped",
+    "factors": "factors: variance explained and leading features",
+    "subtypes": "subtypes: sizes, stability, outcome curves",
+    "evaluation": "evaluation: how well relapse is predicted",
+}
+
+
+def facts(artefacts: Artefacts) -> list[tuple[str, str]]:
+    """Key figures with their labels."""
+    found: list[tuple[str, str]] = []
+    if artefacts.source is not None:
+        layers = reading.membership(artefacts.source)
+        found += [(f"{len(layers):,}", "patients"), (str(layers.shape[1]), "layers")]
+    names = reading.subtype_names(artefacts.subtypes)
+    if names:
+        found.append((str(len(names)), "subtypes") if len(names) > 1 else ("None", "subtypes found"))
+    test = _first_test(artefacts)
+    if test is not None:
+        what = figures.ENDPOINTS[test["endpoint"]][0].lower().removeprefix("cumulative incidence of ")
+        found.append((p_value(test["p_value"]).removeprefix("p").removeprefix("\N{NO-BREAK SPACE}=").strip(),
+                      f"p-value, {what} by subtype"))  # fmt: skip
+    auc = _auc(artefacts)
+    if auc is not None:
+        most_informed = ordered(auc).drop_duplicates("model", keep="last")
+        found += [
+            (number(row.estimate), f"AUC, {features_name(row.features).lower()} ({clean(row.model)})")
+            for row in reading.records(most_informed)
+        ]
+    return found
+
+
+def findings(artefacts: Artefacts) -> list[str]:
+    """What was found, in sentences."""
+    said = [
+        _cohort(artefacts),
+        _factors(artefacts),
+        _subtypes(artefacts),
+        *_outcome(artefacts),
+        *_prediction(artefacts),
+    ]
+    return [sentence for sentence in said if sentence]
+
+
+def absent(artefacts: Artefacts) -> list[str]:
+    """What the page lacks because its artefact was not given, or does not hold it."""
+    given = {
+        "cohort": artefacts.source,
+        "factors": artefacts.factors,
+        "subtypes": artefacts.subtypes,
+        "evaluation": artefacts.evaluation,
+    }
+    missing = [_OWED[name] for name, tree in given.items() if tree is None]
+    if artefacts.subtypes is not None and reading.frame(artefacts.subtypes, "curves") is None:
+        missing.append("outcome by subtype: the clinical table has no times to events")
+    return missing
+
+
+def _cohort(artefacts: Artefacts) -> str:
+    tree = artefacts.source
+    if tree is None:
+        return ""
+    layers = reading.membership(tree)
+    of_each = listing([f"{clean(name)} {layers[name].sum():,}" for name in layers.columns])
+    overlap = f"; {layers.all(axis=1).sum():,} have all" if layers.shape[1] > 1 else ""
+    return (
+        f"{count(len(layers), 'patient')} with at least one of {count(layers.shape[1], 'molecular layer')} "
+        f"({of_each}){overlap}."
+    )
+
+
+def _factors(artefacts: Artefacts) -> str:
+    explained = reading.dataset(artefacts.factors, "variance")
+    if explained is None:
+        return ""
+    total = explained["r2_total"].to_series()
+    said = listing([f"{percent(share)} of {clean(view)}" for view, share in total.items()])
+    return f"{count(explained.sizes['factor'], 'factor')} explain {said} (share of the layer's variance)."
+
+
+def _subtypes(artefacts: Artefacts) -> str:
+    names = reading.subtype_names(artefacts.subtypes)
+    if not names:
+        return ""
+    if len(names) == 1:
+        return "No structure: no division of the patients into subtypes was both stable and beyond chance."
+    sizes = reading.labels(artefacts.subtypes).value_counts()
+    said = f"{len(names)} subtypes were found, of {sizes.min():,} to {count(int(sizes.max()), 'patient')}"
+    stability = reading.frame(artefacts.subtypes, "stability")
+    if stability is None or len(names) not in stability.index:
+        return f"{said}."
+    reached, chance = (float(stability[column].loc[len(names)]) for column in ("stability", "null_upper"))
+    compared = (
+        f"{said}. Their stability is {number(reached)}; "
+        f"95\N{NO-BREAK SPACE}% of data sets without clusters stay below {number(chance)}."
+    )
+    if reached > chance:
+        return compared
+    return f"{compared} They are not more stable than chance: it cannot be concluded that there are subtypes."
+
+
+def _outcome(artefacts: Artefacts) -> list[str]:
+    test = _first_test(artefacts)
+    if test is None:
+        return []
+    title = figures.ENDPOINTS[test["endpoint"]][0]
+    name = title[0].lower() + title[1:]
+    based = (
+        f"{TESTS.get(test['test'], clean(test['test']))}, {p_value(test['p_value'])}; "
+        f"{count(test['n'], 'patient')}, {count(test['events'], 'event')}"
+    )
+    if np.isfinite(test["p_value"]) and test["p_value"] < LEVEL:
+        said = f"The {name} differs between the subtypes ({based}){_range(artefacts, test['endpoint'])}."
+    else:
+        said = f"A difference in the {name} between the subtypes was not shown ({based}). That is not proof of none."
+    few = test["events"] < FEW_EVENTS
+    return [said + (" With so few events this is a description, not evidence." if few else "")]
+
+
+def _range(artefacts: Artefacts, endpoint: str) -> str:
+    """The lowest and highest estimate of the endpoint."""
+    table = reading.frame(artefacts.subtypes, "curves")
+    if table is None:
+        return ""
+    horizon = horizon_of(table)
+    rows = table[(table["endpoint"] == endpoint) & (table["time"] <= horizon)].sort_values("time", kind="stable")
+    last = rows.groupby("group").last()["estimate"]
+    whole = table[table["endpoint"] == endpoint]
+    ends = [(g, estimate_at(whole[whole["group"] == g], horizon)) for g in (last.idxmin(), last.idxmax())]
+    if any(said == MISSING for _, said in ends):
+        return ""
+    low, high = (f"{said} in {clean(group)}" for group, said in ends)
+    return f": at {horizon:g} years from {low} to {high}"
+
+
+def _prediction(artefacts: Artefacts) -> list[str]:
+    auc = _auc(artefacts)
+    if auc is None:
+        return []
+    said = []
+    for model, rows in ordered(auc).groupby("model", sort=False):
+        each = [
+            f"{features_name(row.features).lower()} {estimate(row.estimate, row.lower, row.upper)}"
+            for row in reading.records(rows)
+        ]
+        n, events = int(rows["n"].iloc[0]), int(rows["events"].iloc[0])
+        said.append(
+            f"Relapse in unseen patients, {model_name(model).lower()}: AUC {listing(each)} "
+            f"({count(n, 'patient')}, {count(events, 'relapse')}; 95\N{NO-BREAK SPACE}% intervals in brackets)."
+            + _chance(rows)
+            + _added_value(artefacts, model)
+        )
+    return said
+
+
+def _chance(rows: pd.DataFrame) -> str:
+    """Which predictions cannot be told from chance."""
+    unclear = [features_name(row.features).lower() for row in reading.records(rows) if row.lower <= 0.5]
+    if not unclear:
+        return ""
+    return f" The interval of {listing(unclear)} is not clear of 0.5: it cannot be told from chance."
+
+
+def _added_value(artefacts: Artefacts, model: object) -> str:
+    """Whether omics add to what the clinic knows, as far as the paired difference tells."""
+    table = reading.frame(artefacts.evaluation, "differences")
+    if table is None:
+        return ""
+    words = table["comparison"].astype(str)
+    rows = table[(table["model"] == model) & words.str.startswith("both") & words.str.contains("clinical")]
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    by = f"{number(row['estimate'], DIGITS, signed=True)} ({interval(row['lower'], row['upper'], DIGITS)})"
+    judged = {
+        "first is better": "omics add to the clinical data",
+        "second is better": "omics make the prediction worse",
+    }.get(verdict(row["lower"], row["upper"]), "it cannot be concluded that omics add to the clinical data")
+    return f" Adding omics changes the AUC by {by}: {judged}."
+
+
+def _first_test(artefacts: Artefacts) -> dict[Hashable, Any] | None:
+    """The test of relapse, or of the next endpoint where relapse has none."""
+    tests = reading.frame(artefacts.subtypes, "tests")
+    if tests is None:
+        return None
+    by_endpoint = {test["endpoint"]: test for test in tests.to_dict("records")}
+    return next((by_endpoint[endpoint] for endpoint in figures.ENDPOINTS if endpoint in by_endpoint), None)
+
+
+def _auc(artefacts: Artefacts) -> pd.DataFrame | None:
+    metrics = reading.frame(artefacts.evaluation, "metrics")
+    if metrics is None:
+        return None
+    auc = metrics[(metrics["metric"] == "auc") & metrics["estimate"].notna()]
+    return None if auc.empty else auc

@@ -1,0 +1,47 @@
+"""Agreement of the subtypes with labels that the clinic already has, and with the batch."""
+
+from __future__ import annotations
+
+import pandas as pd
+from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
+
+#: Levels that a column needs, and may have, to be compared with subtypes: an id or free text has more.
+FEWEST_LEVELS, MOST_LEVELS = 2, 30
+
+
+def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
+    """Adjusted Rand index and adjusted mutual information of the subtypes with every categorical clinical column.
+
+    Parameters
+    ----------
+    labels : pandas.Series
+        Subtype of each patient, indexed by sample.
+    clinical : pandas.DataFrame
+        Clinical table, indexed by sample. Its text and categorical columns with 2 to 30 levels are compared.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``label, ari, ami, n``, the best agreement first; a patient without the label is left out.
+
+    References
+    ----------
+    Hubert and Arabie (1985), Journal of Classification 2. Vinh, Epps and Bailey (2010), JMLR 11.
+    """
+    table = clinical.reindex(labels.index)
+    rows = []
+    for name in table.columns:
+        known = table[name].dropna()
+        if not _is_categorical(known):
+            continue
+        ours, theirs = labels[known.index].astype(str), known.astype(str)
+        rows.append(
+            (str(name), adjusted_rand_score(theirs, ours), adjusted_mutual_info_score(theirs, ours), len(known))
+        )
+    found = pd.DataFrame(rows, columns=["label", "ari", "ami", "n"]).astype({"ari": float, "ami": float, "n": int})
+    return found.sort_values(["ari", "label"], ascending=[False, True], ignore_index=True)
+
+
+def _is_categorical(column: pd.Series) -> bool:
+    text = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind in "OTU"
+    return text and FEWEST_LEVELS <= column.nunique() <= MOST_LEVELS

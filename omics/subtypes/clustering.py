@@ -1,0 +1,286 @@
+"""The subtype estimator: a mixture on the factors, its number of components chosen by stability."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
+
+from omics.cohort import node
+from omics.schema import DataError, UsageError, check, describe
+from omics.subtypes import mixture, stability
+
+#: A subtype with a mean Jaccard index below this dissolves in other draws of patients (Hennig 2007).
+VALID = 0.75
+#: Scores beyond this quantile, and its mirror, are cut off: what is rarer than the smallest subtype is an outlier.
+RARE = stability.SMALLEST_SHARE
+#: Level of the tests against the cluster-free null.
+LEVEL = 0.05
+
+
+class Subtypes(ClusterMixin, BaseEstimator):
+    """Cluster patients on their factors, with as many clusters as survive resampling and beat a cluster-free null.
+
+    A Gaussian mixture with a shared diagonal covariance on robustly standardised factors. With
+    ``n_subtypes=None`` the largest number is taken of which every cluster is stable (mean Jaccard index of at least
+    0.75 over subsamples of the patients) and which is more stable than on cluster-free data with the same correlations,
+    skew and tails. There is one subtype, "no structure", where nothing beats the null.
+
+    Parameters
+    ----------
+    n_subtypes : int, optional
+        Number of subtypes; chosen by stability if not given.
+    max_subtypes : int
+        Largest number that is tried.
+    n_resamples : int
+        Subsamples of the patients for each number.
+    n_null : int
+        Cluster-free data sets.
+    random_state : int
+        Seed.
+
+    Attributes
+    ----------
+    n_subtypes_ : int
+        Number of subtypes.
+    labels_ : pandas.Series
+        Subtype of each patient, ``S1`` the largest.
+    probability_ : pandas.DataFrame
+        Probability of each subtype, (sample, subtype).
+    model_ : xarray.Dataset
+        ``NODES["subtype_model"]``.
+    stability_ : xarray.Dataset
+        ``NODES["stability"]``; empty where the number was given or no number could be tried.
+    """
+
+    def __init__(
+        self,
+        *,
+        n_subtypes: int | None = None,
+        max_subtypes: int = 10,
+        n_resamples: int = 50,
+        n_null: int = 40,
+        random_state: int = 0,
+    ) -> None:
+        self.n_subtypes = n_subtypes
+        self.max_subtypes = max_subtypes
+        self.n_resamples = n_resamples
+        self.n_null = n_null
+        self.random_state = random_state
+
+    def fit(self, scores: xr.Dataset, y: None = None) -> Subtypes:
+        """Choose the number of subtypes and fit them.
+
+        Parameters
+        ----------
+        scores : xarray.Dataset
+            ``score(sample, factor)``, as ``NODES["factors"]``.
+        y : None
+            Not used; scikit-learn passes it.
+
+        Raises
+        ------
+        UsageError
+            A parameter is out of range.
+        DataError
+            A score is not finite, a factor is constant, or there are too few patients.
+        """
+        self._refuse_parameters()
+        score = _informative(scores).sortby("sample")  # the order in which patients come must not matter
+        with threadpool_limits(limits=1):  # threads of BLAS would change the last digits, and are slower here
+            self._fit_sorted(score)
+        self.probability_ = self.predict_proba(scores)
+        self.labels_ = _most_probable(self.probability_)
+        return self
+
+    def _fit_sorted(self, score: xr.DataArray) -> None:
+        standard = _standard(score)
+        z = _z(score.to_numpy(), standard)
+        numbers = self._numbers(len(z))
+        measured = stability.against_null(z, numbers, self.n_resamples, self.n_null, [self.random_state])
+        self.stability_ = _stability_table(numbers, measured)
+        self.p_value_ = measured.p_overall
+        self.n_subtypes_ = self.n_subtypes or _choose(numbers, measured)
+        fitted, label = stability.fit_all(z, self.n_subtypes_, [self.random_state])
+        order = np.argsort(-np.bincount(label, minlength=self.n_subtypes_), kind="stable")
+        self.model_ = _model(fitted, measured.jaccard.get(self.n_subtypes_, np.array([np.nan])), standard, order)
+
+    def _refuse_parameters(self) -> None:
+        fewest_null = round(1 / LEVEL) - 1 if self.n_subtypes is None else 1  # with fewer, no p-value is small enough
+        for name, least in (("n_subtypes", 1), ("max_subtypes", 1), ("n_resamples", 2), ("n_null", fewest_null)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{name} is {value}", fix=f"give at least {least}")
+
+    def _numbers(self, n_samples: int) -> list[int]:
+        """The numbers of subtypes to look at."""
+        most = n_samples // stability.SMALLEST_COUNT
+        if self.n_subtypes is None:
+            return list(range(2, min(self.max_subtypes, most) + 1))
+        if self.n_subtypes > most:
+            raise DataError(
+                f"{n_samples} patients are too few for {self.n_subtypes} subtypes",
+                fix=f"ask for at most {most}: each needs {stability.SMALLEST_COUNT} patients",
+            )
+        return [self.n_subtypes] if self.n_subtypes > 1 else []
+
+    def predict(self, scores: xr.Dataset) -> pd.Series:
+        """Most probable subtype of each patient, indexed by sample; factors are matched by name."""
+        return _most_probable(self.predict_proba(scores))
+
+    def predict_proba(self, scores: xr.Dataset) -> pd.DataFrame:
+        r"""Probability of each subtype, (sample, subtype).
+
+        .. math:: p_{ik} \propto \pi_k \exp\Bigl(-\tfrac12 \sum_f (z_{if} - \mu_{kf})^2 / \sigma_{kf}^2\Bigr)
+
+        Each patient is computed alone, so the answer does not depend on who else is in the table.
+
+        Raises
+        ------
+        DataError
+            A factor of the model is absent, or a score is not finite.
+        """
+        check_is_fitted(self, "model_")
+        model = self.model_
+        score = _scores(scores)
+        absent = sorted(set(model.indexes["factor"]) - set(score.indexes["factor"]))
+        if absent:
+            raise DataError(
+                f"factor {', '.join(absent)} of the subtypes is absent",
+                where="factors",
+                fix="use the scores of the factor model from which the subtypes were made",
+            )
+        values = score.sel(factor=model.indexes["factor"]).to_numpy()
+        z = _z(values, model)
+        mean, variance, mixing = (model[name].to_numpy() for name in ("mean", "variance", "mixing"))
+        probability = np.array([_posterior(row, mean, variance, mixing) for row in z]).reshape(len(z), len(mixing))
+        return pd.DataFrame(probability, index=score.indexes["sample"], columns=list(model.indexes["subtype"]))
+
+    def to_tree(self) -> xr.DataTree:
+        """Nodes ``/subtypes``, ``/subtype_model``, ``/stability``; parameters as JSON in the attribute ``subtypes``."""
+        check_is_fitted(self, "model_")
+        subtypes = xr.Dataset(
+            {
+                "label": ("sample", self.labels_.to_numpy(dtype=object)),
+                "probability": (("sample", "subtype"), self.probability_.to_numpy()),
+            },
+            coords={"sample": np.asarray(self.labels_.index, dtype=object), "subtype": self.model_["subtype"]},
+        )
+        summary = {**self.get_params(), "chosen": self.n_subtypes_, "p_value": self.p_value_}
+        nodes = {
+            "/": xr.Dataset(attrs={"subtypes": json.dumps(summary)}),
+            "/subtypes": describe(subtypes, "subtypes"),
+            "/subtype_model": self.model_,
+            "/stability": self.stability_,
+        }
+        return xr.DataTree.from_dict(nodes)
+
+    @classmethod
+    def from_tree(cls, tree: xr.DataTree) -> Subtypes:
+        """The estimator that :meth:`to_tree` wrote."""
+        summary: dict[str, Any] = json.loads(tree.attrs["subtypes"])
+        chosen, p_value = summary.pop("chosen"), summary.pop("p_value")
+        made = cls(**summary)
+        made.n_subtypes_, made.p_value_ = chosen, p_value
+        made.model_, made.stability_, subtypes = (
+            check(node(tree, name).compute(), name, where=f"/{name}")
+            for name in ("subtype_model", "stability", "subtypes")
+        )
+        made.labels_ = subtypes["label"].to_series()
+        made.probability_ = pd.DataFrame(
+            subtypes["probability"].to_numpy(), subtypes.indexes["sample"], list(subtypes.indexes["subtype"])
+        )
+        return made
+
+
+def _scores(scores: xr.Dataset) -> xr.DataArray:
+    """The scores in double precision, checked."""
+    score = check(scores, "factors", where="factors")["score"].astype(float).compute()
+    unknown = score.indexes["sample"][~np.isfinite(score.to_numpy()).all(axis=1)]
+    if len(unknown):
+        raise DataError(
+            f"{len(unknown)} patients have a score that is not finite, first {unknown[0]}",
+            where="factors",
+            fix="leave them out, or fit the factors again",
+        )
+    return score
+
+
+def _informative(scores: xr.Dataset) -> xr.DataArray:
+    """Scores of the factors that vary more than they are uncertain; of all factors if there is no such one."""
+    score = _scores(scores)
+    constant = score.max("sample") == score.min("sample")
+    if constant.any():
+        names = ", ".join(map(str, score.indexes["factor"][constant]))
+        raise DataError(f"constant factor: {names}", where="factors", fix="fit the factors again, with fewer of them")
+    low, high = score.quantile([RARE, 1 - RARE], dim="sample")
+    known = score.clip(low, high).var("sample") > (scores["score_sd"] ** 2).mean("sample").compute()
+    return score.sel(factor=known | ~known.any())
+
+
+def _standard(score: xr.DataArray) -> xr.Dataset:
+    """What :func:`_z` needs of each factor."""
+    low, high = np.quantile(score, [RARE, 1 - RARE], axis=0)
+    cut = np.clip(score.to_numpy(), low, high)
+    scale = np.where(high > low, cut.std(axis=0), 1.0)
+    columns = {"low": low, "high": high, "mean": cut.mean(axis=0), "scale": scale}
+    return xr.Dataset(
+        {f"factor_{name}": ("factor", column) for name, column in columns.items()}, coords={"factor": score["factor"]}
+    )
+
+
+def _z(values: np.ndarray, standard: xr.Dataset) -> np.ndarray:
+    low, high, mean, scale = (standard[f"factor_{name}"].to_numpy() for name in ("low", "high", "mean", "scale"))
+    return (np.clip(values, low, high) - mean) / scale
+
+
+def _model(fitted: mixture.Mixtures, jaccard: np.ndarray, standard: xr.Dataset, order: np.ndarray) -> xr.Dataset:
+    """``NODES["subtype_model"]`` of the one fit, its components in the given order."""
+    mean = fitted.mean[0][order]
+    model = standard.assign(
+        mean=(("subtype", "factor"), mean),
+        variance=(("subtype", "factor"), np.broadcast_to(fitted.variance[0], mean.shape).copy()),
+        mixing=("subtype", fitted.mixing[0][order]),
+        jaccard=("subtype", jaccard[order]),
+    ).assign_coords(subtype=np.array([f"S{i + 1}" for i in range(len(order))], dtype=object))
+    return describe(model, "subtype_model")
+
+
+def _posterior(z: np.ndarray, mean: np.ndarray, variance: np.ndarray, mixing: np.ndarray) -> np.ndarray:
+    """Probability of each subtype of one patient, z of shape (factor,)."""
+    logit = np.log(mixing) - 0.5 * ((z - mean) ** 2 / variance).sum(axis=1)
+    odds = np.exp(logit - logit.max())
+    return odds / odds.sum()
+
+
+def _most_probable(probability: pd.DataFrame) -> pd.Series:
+    labels = probability.columns.to_numpy(dtype=object)[probability.to_numpy().argmax(axis=1)]
+    return pd.Series(labels, index=probability.index, name="label")
+
+
+def _choose(numbers: list[int], measured: stability.Comparison) -> int:
+    """The largest number that is valid and beats the null, or else the one that beats it most; 1 if none does."""
+    if measured.p_overall > LEVEL:
+        return 1
+    valid = np.flatnonzero((measured.weakest >= VALID) & (measured.p_value <= LEVEL))
+    return numbers[valid[-1] if len(valid) else int(measured.excess.argmax())]
+
+
+def _stability_table(numbers: list[int], measured: stability.Comparison) -> xr.Dataset:
+    columns = {
+        "stability": measured.rand,
+        "weakest": measured.weakest,
+        "null_mean": measured.null.mean(axis=0),
+        "null_upper": np.quantile(measured.null, 1 - LEVEL, axis=0),
+        "p_value": measured.p_value,
+    }
+    table = xr.Dataset(
+        {name: ("n_subtypes", values) for name, values in columns.items()}, coords={"n_subtypes": numbers}
+    )
+    return describe(table, "stability")

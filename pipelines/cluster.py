@@ -1,0 +1,167 @@
+"""Where tasks run: threads, processes of this machine, or a dask cluster; the same numbers with each.
+
+The numbers are the same because tasks are the same: rooms cut the work into blocks and seeds that do not depend on
+the number of workers, add partial sums in the order of the blocks, and every task has one BLAS thread (in this
+process and on every worker by threadpoolctl).
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import dask
+from dask.callbacks import Callback
+from threadpoolctl import threadpool_limits
+
+from omics.schema import EnvironmentFault, UsageError
+from pipelines.console import Bar
+
+#: Seconds until a scheduler must have answered, and until its first worker must be there.
+_CONNECT, _FIRST_WORKER = 10, 60
+
+
+@contextmanager
+def on(
+    cluster: str = "threads", *, workers: int | None = None, memory: str | None = None, progress: bool = False
+) -> Iterator[None]:
+    """Compute on `cluster` inside the block; nothing that was started is left behind.
+
+    Parameters
+    ----------
+    cluster : str
+        ``threads`` of this process, ``local`` processes, or ``tcp://HOST:PORT`` of a running dask scheduler.
+    workers : int, optional
+        Threads or processes; all cores if not given.
+    memory : str, optional
+        Memory of one local process, such as ``4GiB``.
+    progress : bool
+        Show on stderr how far tasks are.
+
+    Raises
+    ------
+    UsageError
+        `cluster` is none of the above.
+    EnvironmentFault
+        The scheduler does not answer, or has no worker.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(threadpool_limits(limits=1))
+        if cluster == "threads":
+            n_threads = workers or os.cpu_count()
+            stack.enter_context(dask.config.set(scheduler="threads", num_workers=n_threads))
+            if progress:
+                stack.enter_context(_LocalProgress())
+        else:
+            client = stack.enter_context(_client(cluster, workers, memory))
+            if progress:
+                stack.enter_context(_watched(client))
+        yield
+
+
+@contextmanager
+def _client(cluster: str, workers: int | None, memory: str | None) -> Iterator[Any]:
+    if cluster != "local" and not cluster.startswith(("tcp://", "tls://")):
+        raise UsageError(f"unknown cluster '{cluster}'", where="--cluster", fix="threads, local or tcp://HOST:PORT")
+    distributed = importlib.import_module("distributed")
+    with ExitStack() as stack:
+        address = cluster
+        if cluster == "local":
+            # Loopback only: by default both would listen on every interface, and the dashboard on a port in use.
+            address = stack.enter_context(
+                distributed.LocalCluster(
+                    n_workers=workers or os.cpu_count(),
+                    threads_per_worker=1,
+                    memory_limit=memory or "auto",
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.ERROR,
+                )
+            )
+        client = stack.enter_context(_connected(distributed, address))
+        yield client
+
+
+@contextmanager
+def _connected(distributed: Any, address: Any) -> Iterator[Any]:
+    try:
+        client = distributed.Client(address, timeout=_CONNECT)
+    except (OSError, TimeoutError) as error:
+        raise EnvironmentFault(
+            f"no dask scheduler answers within {_CONNECT} s", where=str(address), fix="start it, or check host and port"
+        ) from error
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=_FIRST_WORKER)
+        except TimeoutError as error:
+            raise EnvironmentFault(
+                f"the scheduler has no worker after {_FIRST_WORKER} s", where=str(address), fix="start workers"
+            ) from error
+        client.register_worker_callbacks(setup=_limit_blas)  # on workers that come later too
+        yield client
+
+
+def _limit_blas() -> None:
+    """Limit the libraries that rooms use to one thread, on a worker that may not have loaded them yet."""
+    for library in ("numpy", "scipy.linalg"):
+        importlib.import_module(library)
+    threadpool_limits(limits=1)
+
+
+# --- progress -------------------------------------------------------------------------------------------------------
+
+
+class _LocalProgress(Callback):
+    """Progress of what the main thread computes; computations inside tasks are parts of theirs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: Bar | None = None
+
+    def _start_state(self, dsk: Any, state: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._bar = Bar("tasks")
+
+    def _posttask(self, key: Any, result: Any, dsk: Any, state: Any, worker_id: Any) -> None:
+        if self._bar and threading.current_thread() is threading.main_thread():
+            done = len(state["finished"])
+            self._bar.show(done, done + sum(len(state[part]) for part in ("running", "ready", "waiting")))
+
+    def _finish(self, dsk: Any, state: Any, errored: bool) -> None:
+        if self._bar and threading.current_thread() is threading.main_thread():
+            self._bar.close()
+            self._bar = None
+
+
+@contextmanager
+def _watched(client: Any) -> Iterator[None]:
+    """Ask the scheduler every second how many tasks are left."""
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(client, ended), daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
+
+
+def _watch(client: Any, ended: threading.Event) -> None:
+    bar, most = Bar("tasks"), 0
+    while not ended.wait(1):
+        left = client.run_on_scheduler(_unfinished)
+        if left > most or not left:
+            bar.close()
+            bar, most = Bar("tasks"), left
+        bar.show(most - left, most)
+    bar.close()
+
+
+def _unfinished(dask_scheduler: Any) -> int:
+    states = ("waiting", "no-worker", "queued", "processing")
+    return sum(task.state in states for task in dask_scheduler.tasks.values())

@@ -1,0 +1,28 @@
+"""``omics evaluate``: how well relapse is predicted."""
+
+from pathlib import Path
+from typing import Any
+
+from pipelines import cluster, config, options, steps, summary
+
+
+@options.command(
+    "omics evaluate prepared.zarr evaluation.zarr",
+    "omics evaluate prepared.zarr evaluation.zarr --horizon 3 --n-repeats 5 --models logistic --cluster local",
+)
+@options.artefact("prepared")
+@options.output("evaluation")
+@options.settings(config.Evaluate)
+@options.seed
+@options.overwrite
+@options.computing
+def command(
+    prepared: Path, output: Path, settings: config.Evaluate, seed: int, overwrite: bool, computing: dict[str, Any]
+) -> None:
+    """Cross-validate the prediction of relapse from PREPARED.zarr: clinical only, omics only, both.
+
+    Everything that learns, MOFA included, is fitted anew inside each fold. Folds run in parallel.
+    """
+    with cluster.on(**computing):
+        steps.evaluate(prepared, output, settings, seed=seed, overwrite=overwrite)
+    summary.show(output)

@@ -1,0 +1,299 @@
+"""Settings of every step, declared once, and the TOML file that sets them.
+
+A setting is a field of a frozen dataclass: its type, default, limits and help. The command line makes an option of
+each (:func:`pipelines.options.settings`), the configuration file a key, a manifest a recorded parameter.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from omics.schema import UsageError
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any, meaning: str, *, choices: tuple[str, ...] | None = None, minimum: int | float | None = None
+) -> Any:
+    """Field of a settings class.
+
+    Parameters
+    ----------
+    default : object
+        Value where none is given.
+    meaning : str
+        Help text.
+    choices : tuple of str, optional
+        The only values allowed.
+    minimum : number, optional
+        Smallest value allowed.
+    """
+    return field(default=default, metadata={"meaning": meaning, "choices": choices, "minimum": minimum})
+
+
+@dataclass(frozen=True)
+class Ingest:
+    """Raw files, and how they are read."""
+
+    methylation: Path | None = setting(None, "Methylation betas or M-values: TSV, CSV (gz or not), parquet.")
+    expression: Path | None = setting(None, "Expression counts or log values: TSV, CSV (gz or not), parquet.")
+    mutations: Path | None = setting(None, "Mutations: MAF (gz or not).")
+    clinical: Path | None = setting(None, "Clinical table: TSV or CSV, one row a patient.")
+    sequenced: Path | None = setting(None, "Samples that were sequenced, one a line; default: those in the MAF.")
+    probes: Path | None = setting(None, "Annotation of the methylation probes: TSV or CSV.")
+    timepoint: str = setting("diagnosis", "Timepoint whose samples are kept.", choices=("diagnosis", "relapse"))
+    orientation: str = setting(
+        "auto", "What the rows of matrices are.", choices=("auto", "features-by-samples", "samples-by-features")
+    )
+    on_duplicate: str = setting(
+        "error", "What to do with a sample that occurs twice in a file.", choices=("error", "first", "mean")
+    )
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Transformations, and limits of the filters that learn."""
+
+    max_missing: float = setting(0.2, "Drop features with a larger share of missing values.", minimum=0.0)
+    n_features: int = setting(5000, "Keep this many most variable features of a continuous layer.", minimum=1)
+    min_carriers: int = setting(3, "Drop genes mutated in fewer patients.", minimum=1)
+    batch: str | None = setting(None, "Clinical column whose groups are centred feature by feature.")
+    scale: bool = setting(True, "Scale each continuous layer to unit variance.")
+    mask: tuple[str, ...] | None = setting(None, "Features or chromosomes (chrX,chrY) to leave out.")
+
+
+@dataclass(frozen=True)
+class Factors:
+    """The factor model."""
+
+    n_factors: int = setting(15, "Factors to learn.", minimum=1)
+    restarts: int = setting(1, "Random starts; the one of highest evidence bound is kept.", minimum=1)
+    engine: str = setting("mofapy2", "What fits the model.", choices=("mofapy2",))
+    max_iter: int = setting(1000, "Iterations at most.", minimum=1)
+    convergence: str = setting("fast", "How strictly convergence is judged.", choices=("fast", "medium", "slow"))
+
+
+@dataclass(frozen=True)
+class Subtypes:
+    """Clusters on factors."""
+
+    n_subtypes: int | None = setting(None, "Number of subtypes; default: chosen by stability.", minimum=1)
+    max_subtypes: int = setting(10, "Largest number of subtypes tried.", minimum=2)
+    resamples: int = setting(50, "Resamples by which stability is measured.", minimum=2)
+    null_sets: int = setting(40, "Cluster-free data sets; fewer than 19 could not reach p <= 0.05.", minimum=19)
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Nested cross-validation."""
+
+    horizon: float = setting(5.0, "Years within which a relapse is predicted.", minimum=0.0)
+    n_folds: int = setting(5, "Outer folds.", minimum=2)
+    n_inner: int = setting(3, "Inner folds, which choose the settings of the models.", minimum=2)
+    n_repeats: int = setting(1, "Repeats of the outer cross-validation.", minimum=1)
+    models: tuple[str, ...] = setting(("logistic", "forest"), "Models to compare.", choices=("logistic", "forest"))
+    clinical_variables: tuple[str, ...] | None = setting(None, "Clinical predictors; default: the known ones.")
+    n_factors: int = setting(10, "Factors to learn in each fold.", minimum=1)
+
+
+@dataclass(frozen=True)
+class Train:
+    """The frozen model."""
+
+    horizon: float = setting(5.0, "Years within which a relapse is predicted.", minimum=0.0)
+    model: str = setting("logistic", "Model to train.", choices=("logistic", "forest"))
+    clinical_variables: tuple[str, ...] | None = setting(None, "Clinical predictors; default: the known ones.")
+    n_factors: int = setting(10, "Factors to learn.", minimum=1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What ``omics run`` does; the steps ``evaluate`` and ``train`` run if the file has their section.
+
+    Attributes
+    ----------
+    title : str
+        Title of the report.
+    output : pathlib.Path
+        Folder of the artefacts.
+    seed : int
+        Seed of every random step.
+    clinical : mapping
+        Canonical name -> column of the clinical file, or a table with ``column``, ``unit``, ``values``.
+    ingest, prepare, factors, subtypes : settings
+        Settings of the steps.
+    evaluate, train : settings or None
+        None where the step is not asked for.
+    """
+
+    output: Path
+    ingest: Ingest
+    title: str = "Multi-omics report"
+    seed: int = 1
+    clinical: Mapping[str, Any] = field(default_factory=dict)
+    prepare: Prepare = field(default_factory=Prepare)
+    factors: Factors = field(default_factory=Factors)
+    subtypes: Subtypes = field(default_factory=Subtypes)
+    evaluate: Evaluate | None = None
+    train: Train | None = None
+
+
+_SECTIONS: Mapping[str, type] = {
+    "ingest": Ingest,
+    "prepare": Prepare,
+    "factors": Factors,
+    "subtypes": Subtypes,
+    "evaluate": Evaluate,
+    "train": Train,
+}
+_UNITS = ("days", "months", "years")
+_TOP = {"title": str, "output": Path, "seed": int}
+
+
+def load(path: Path) -> Config:
+    """Read and validate a configuration file; paths in it are relative to its folder.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or has an unknown key (with the nearest known one) or a value of a wrong type.
+    """
+    content = _read(path)
+    _refuse_unknown(content, [*_TOP, "clinical", *_SECTIONS], f"{path}")
+    if "ingest" not in content:
+        raise UsageError("section [ingest] is missing", where=str(path), fix="name the raw files in it")
+    top = {
+        key: _converted(content[key], hint, f"{path}, {key}", path.parent)
+        for key, hint in _TOP.items()
+        if key in content
+    }
+    top.setdefault("output", path.parent / "results")
+    sections: dict[str, Any] = {
+        name: _section(kind, content[name], f"{path}, [{name}]", path.parent)
+        for name, kind in _SECTIONS.items()
+        if name in content
+    }
+    return Config(**top, **sections, clinical=clinical_columns(content.get("clinical", {}), f"{path}, [clinical]"))
+
+
+def load_clinical(path: Path) -> Mapping[str, Any]:
+    """Section ``[clinical]`` of a configuration file."""
+    return clinical_columns(_read(path).get("clinical", {}), f"{path}, [clinical]")
+
+
+def clinical_columns(columns: Any, where: str) -> Mapping[str, Any]:
+    """Check the shape of a mapping of clinical columns; their names are checked when the file is read."""
+    if not isinstance(columns, dict):
+        raise UsageError(f"a table is expected, got {columns!r}", where=where)
+    for name, column in columns.items():
+        here = f"{where}, {name}"
+        if isinstance(column, dict):
+            _refuse_unknown(column, ("column", "unit", "values"), here)
+        if not isinstance(column.get("column") if isinstance(column, dict) else column, str):
+            raise UsageError(f"a column name is expected, got {column!r}", where=here)
+    return columns
+
+
+def mapped(assignments: Iterable[str]) -> Mapping[str, Any]:
+    """Clinical columns of ``NAME=COLUMN[:UNIT]``, the form of the command line.
+
+    Raises
+    ------
+    UsageError
+        A text has another form.
+    """
+    columns: dict[str, Any] = {}
+    for text in assignments:
+        name, _, column = text.partition("=")
+        column, colon, unit = column.rpartition(":")
+        if colon and unit in _UNITS:
+            columns[name] = {"column": column, "unit": unit}
+        else:
+            columns[name] = f"{column}{colon}{unit}"  # a colon may be part of the column's name
+        if not name or not column + unit:
+            raise UsageError(f"cannot read '{text}'", where="--map", fix="for example --map event_time=followup:days")
+    return columns
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError("no such configuration file", where=str(path), fix="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"this is not TOML: {error}", where=str(path), fix="correct the line") from error
+
+
+def _section(kind: type[T], content: Any, where: str, folder: Path) -> T:
+    if not isinstance(content, dict):
+        raise UsageError(f"a section is expected, got {content!r}", where=where)
+    known = {spec.name: spec for spec in fields(kind)}  # type: ignore[arg-type]
+    _refuse_unknown(content, known, where)
+    hints = get_type_hints(kind)
+    values = {}
+    for name, value in content.items():
+        values[name] = _converted(value, hints[name], f"{where}, {name}", folder)
+        _refuse_outside(values[name], known[name], f"{where}, {name}")
+    return kind(**values)
+
+
+def _refuse_unknown(content: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for key in content:
+        if key not in known:
+            near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+            fix = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
+            raise UsageError(f"unknown key '{key}'", where=where, fix=fix)
+
+
+def _refuse_outside(value: Any, spec: Field[Any], where: str) -> None:
+    choices, minimum = spec.metadata["choices"], spec.metadata["minimum"]
+    for item in value if isinstance(value, tuple) else (value,):
+        if choices and item not in choices:
+            raise UsageError(f"unknown value '{item}'", where=where, fix=f"expected one of {', '.join(choices)}")
+    if minimum is not None and value is not None and value < minimum:
+        raise UsageError(f"{value} is too small", where=where, fix=f"expected at least {minimum}")
+
+
+def value_type(hint: Any) -> Any:
+    """The type of a setting without ``None``: int, float, bool, str, Path, or ``tuple[str, ...]``."""
+    if get_origin(hint) in (Union, UnionType):
+        return next(part for part in get_args(hint) if part is not type(None))
+    return hint
+
+
+def _converted(value: Any, hint: Any, where: str, folder: Path) -> Any:
+    kind = value_type(hint)
+    if kind is Path and isinstance(value, str):
+        return folder / Path(value).expanduser()
+    if kind is float and type(value) in (int, float):
+        return float(value)
+    if get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if kind in (int, bool, str) and type(value) is kind:
+        return value
+    expected = {
+        Path: "a path in quotes",
+        str: "text in quotes",
+        bool: "true or false",
+        float: "a number",
+        int: "an integer",
+    }
+    raise UsageError(f"{value!r} is not {expected.get(kind, 'a list of texts')}", where=where, fix="correct the value")
+
+
+def parameters(settings: Any) -> dict[str, Any]:
+    """Settings as JSON values, for manifests; of a path its name, so that moved files change nothing."""
+    return {name: _plain(value) for name, value in asdict(settings).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return value.name
+    return list(value) if isinstance(value, tuple) else value

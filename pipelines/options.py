@@ -1,0 +1,177 @@
+"""Every option of the command line, declared once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import click
+
+from pipelines.config import value_type
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class Names(click.ParamType):
+    """Comma-separated names, each of a list if there is one."""
+
+    name = "names"
+
+    def __init__(self, choices: tuple[str, ...] | None = None) -> None:
+        self.choices = choices
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split the text."""
+        names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+        for name in names:
+            if self.choices and name not in self.choices:
+                self.fail(f"'{name}' is not one of {', '.join(self.choices)}", param, ctx)
+        return names
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What help shows."""
+        return "NAME,..."
+
+
+# --- what every command has -----------------------------------------------------------------------------------------
+
+
+class _Command(click.Command):
+    """A command whose help ends with examples."""
+
+    examples: tuple[str, ...] = ()
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Show the examples, unwrapped, so that they can be pasted."""
+        with formatter.section("Examples"):
+            for example in self.examples:
+                formatter.write(f"{'':{formatter.current_indent}}{example}\n")
+
+
+def command(*examples: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command that has --verbose, --debug and examples."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        made = click.command(cls=_Command, context_settings={"show_default": True})(_verbose(_debug(function)))
+        made.examples = examples
+        return made
+
+    return decorate
+
+
+def _set_verbose(ctx: click.Context, param: click.Parameter, count: int) -> None:
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=max(logging.DEBUG, logging.WARNING - 10 * count))
+
+
+def _set_debug(ctx: click.Context, param: click.Parameter, debug: bool) -> None:
+    ctx.meta["debug"] = debug
+
+
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    show_default=False,
+    expose_value=False,
+    callback=_set_verbose,
+    help="Say more; twice for details.",
+)
+_debug = click.option(
+    "--debug",
+    is_flag=True,
+    show_default=False,
+    expose_value=False,
+    is_eager=True,
+    callback=_set_debug,
+    help="Show the traceback of an error.",
+)
+
+
+# --- what several commands have -------------------------------------------------------------------------------------
+
+
+def artefact(name: str, *, metavar: str | None = None) -> Decorator:
+    """Argument: an artefact that is read."""
+    return click.argument(name, metavar=metavar or f"{name.upper()}.zarr", type=click.Path(path_type=Path))
+
+
+def output(noun: str, *, metavar: str | None = None) -> Decorator:
+    """Argument: the artefact to be written."""
+    return click.argument("output", metavar=metavar or f"{noun.upper()}.zarr", type=click.Path(path_type=Path))
+
+
+seed = click.option("--seed", type=click.IntRange(min=0), default=1, help="Seed of everything random.")
+overwrite = click.option("--overwrite", is_flag=True, show_default=False, help="Replace an output that exists.")
+as_json = click.option("--json", "as_json", is_flag=True, show_default=False, help="Print JSON.")
+progress = click.option("--progress/--no-progress", default=True, help="Show progress on stderr.")
+
+
+def computing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Where and how wide to compute: passed on as one argument, ``computing``."""
+    options = (
+        click.option(
+            "--cluster",
+            default="threads",
+            metavar="threads|local|tcp://HOST:PORT",
+            help="Compute in threads, in processes of this machine, or on a running dask scheduler.",
+        ),
+        click.option("--workers", type=click.IntRange(min=1), help="Threads or processes; default: all cores."),
+        click.option("--memory", metavar="SIZE", help="Memory of one process, for example 4GiB (--cluster local)."),
+        progress,
+    )
+    return _gathered(function, options, ("cluster", "workers", "memory", "progress"), "computing", dict)
+
+
+def settings(kind: type) -> Decorator:
+    """Options for the fields of a settings class: passed on as one argument, ``settings``."""
+    hints = get_type_hints(kind)
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        options = [
+            click.option(*_names(spec.name, hints[spec.name]), **_declaration(spec, hints[spec.name]))
+            for spec in fields(kind)
+        ]
+        return _gathered(function, options, tuple(spec.name for spec in fields(kind)), "settings", kind)
+
+    return decorate
+
+
+def _gathered(
+    function: Callable[..., Any], options: Any, names: tuple[str, ...], target: str, make: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Give `function` the options, and the values of `names` as one argument `target`."""
+
+    def gathered(**values: Any) -> Any:
+        inner = {name: values.pop(name) for name in names}
+        return function(**values, **{target: make(**inner)})
+
+    gathered.__doc__, gathered.__name__ = function.__doc__, function.__name__
+    gathered.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    for option in reversed(options):
+        option(gathered)
+    return gathered
+
+
+def _names(name: str, hint: Any) -> tuple[str, str]:
+    dashed = name.replace("_", "-")
+    return name, f"--{dashed}/--no-{dashed}" if value_type(hint) is bool else f"--{dashed}"
+
+
+def _declaration(spec: Any, hint: Any) -> dict[str, Any]:
+    meaning, choices, minimum = (spec.metadata[key] for key in ("meaning", "choices", "minimum"))
+    kind = value_type(hint)
+    declared: dict[str, Any] = {"default": spec.default, "help": meaning}
+    if kind is bool:
+        return declared
+    if kind in (int, float):
+        declared["type"] = (click.IntRange if kind is int else click.FloatRange)(min=minimum)
+    elif kind is Path:
+        declared.update(type=click.Path(path_type=Path), metavar="FILE")
+    elif kind is str:
+        declared["type"] = click.Choice(choices) if choices else str
+    else:
+        declared["type"] = Names(choices)
+    return declared

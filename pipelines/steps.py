@@ -1,0 +1,213 @@
+"""The steps of the graph: each reads artefacts, calls one room, and publishes one artefact.
+
+Commands and ``omics run`` call the same functions. The output is claimed before the work starts, so an output that
+exists, or that another run writes, is refused at once and not after an hour.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from omics import cohort, outcome, predict, read, report
+from omics import prepare as preparation
+from omics import subtypes as clustering
+from omics.artefact import Provenance, publish, read_manifest, read_run
+from omics.factors import MOFA
+from omics.schema import UsageError, describe
+from pipelines import config
+
+Progress = Callable[[str, int], None]
+
+#: Noun -> name of the artefact in the folder of a run.
+NAMES: Mapping[str, str] = {
+    "cohort": "cohort.zarr",
+    "prepared": "prepared.zarr",
+    "factors": "factors.zarr",
+    "subtypes": "subtypes.zarr",
+    "evaluation": "evaluation.zarr",
+    "model": "model",
+}
+
+
+def ingest(
+    output: Path,
+    settings: config.Ingest,
+    clinical: Mapping[str, Any],
+    *,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> read.Account:
+    """Read raw files into a cohort; return the account of its samples."""
+    files = asdict(settings)
+    how = {name: files.pop(name) for name in ("timepoint", "orientation", "on_duplicate")}
+    return read.ingest(
+        output, read.Sources(**files), clinical_columns=clinical, overwrite=overwrite, progress=progress, **how
+    )
+
+
+def prepare(source: Path, output: Path, settings: config.Prepare, *, overwrite: bool = False) -> None:
+    """Transform a cohort's values and record the steps that learn."""
+    parameters = config.parameters(settings)
+    with _published("prepared", output, source, parameters, overwrite) as write:
+        write(preparation.prepare(cohort.open(source, noun="cohort"), **parameters))
+
+
+def factors(source: Path, output: Path, settings: config.Factors, *, seed: int, overwrite: bool = False) -> None:
+    """Fit the recipe and MOFA on all samples of a prepared cohort."""
+    parameters = {**config.parameters(settings), "seed": seed}
+    with _published("factors", output, source, parameters, overwrite) as write:
+        prepared = cohort.open(source, noun="prepared")
+        recipe = preparation.Recipe.of(prepared)
+        ready = recipe.fit_transform(prepared)
+        model = MOFA(
+            n_factors=settings.n_factors,
+            engine=settings.engine,
+            n_restarts=settings.restarts,
+            max_iter=settings.max_iter,
+            convergence=settings.convergence,
+            random_state=seed,
+        ).fit(ready)
+        write(_merged(recipe.to_tree(), model.to_tree(), _clinical(prepared)))
+
+
+def subtypes(source: Path, output: Path, settings: config.Subtypes, *, seed: int, overwrite: bool = False) -> None:
+    """Cluster patients on factors, compare their outcome, and compare them with known subtypes."""
+    parameters = {**config.parameters(settings), "seed": seed}
+    with _published("subtypes", output, source, parameters, overwrite) as write:
+        model = cohort.open(source, noun="factors")
+        clusters = clustering.Subtypes(
+            n_subtypes=settings.n_subtypes,
+            max_subtypes=settings.max_subtypes,
+            n_resamples=settings.resamples,
+            n_null=settings.null_sets,
+            random_state=seed,
+        ).fit(_active(model))
+        write(_merged(clusters.to_tree(), _comparison(clusters.labels_, model), _clinical(model)))
+
+
+def _active(model: xr.DataTree) -> xr.Dataset:
+    """Scores of the factors that explain anything; the others are noise, or constant."""
+    active = cohort.node(model, "variance")["active"].to_numpy() == 1
+    return cohort.node(model, "factors").compute().isel(factor=active)
+
+
+def _comparison(labels: pd.Series, model: xr.DataTree) -> xr.DataTree:
+    """Outcome by subtype, and agreement with the columns of the clinical table."""
+    clinical = cohort.clinical_table(model)
+    curves, tests = outcome.compare(clinical, labels)
+    tables = {"curves": curves, "tests": tests, "agreement": clustering.agreement(labels, clinical)}
+    return xr.DataTree.from_dict(
+        {f"/{name}": describe(cohort.from_table(table), name) for name, table in tables.items()}
+    )
+
+
+def evaluate(source: Path, output: Path, settings: config.Evaluate, *, seed: int, overwrite: bool = False) -> None:
+    """Cross-validate the prediction of relapse."""
+    parameters = {**config.parameters(settings), "seed": seed}
+    with _published("evaluation", output, source, parameters, overwrite) as write:
+        write(predict.evaluate(source, random_state=seed, **_with_mofa(settings)))
+
+
+def train(source: Path, output: Path, settings: config.Train, *, seed: int, overwrite: bool = False) -> None:
+    """Freeze a model of relapse, fitted on all patients of a prepared cohort."""
+    predict.train(source, output, random_state=seed, overwrite=overwrite, **_with_mofa(settings))
+
+
+def _with_mofa(settings: config.Evaluate | config.Train) -> dict[str, Any]:
+    arguments = asdict(settings)
+    mofa = {"n_factors": arguments.pop("n_factors")}
+    return {**arguments, "mofa": mofa}
+
+
+def predictions(model: Path, new: Path) -> pd.DataFrame:
+    """Predict relapse for the patients of a cohort with a frozen model."""
+    return predict.predict(predict.load(model), cohort.open(new, noun=("cohort", "prepared")))
+
+
+def present(folder: Path) -> dict[str, Path]:
+    """Artefacts in the folder of a run.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    found = {noun: folder / name for noun, name in NAMES.items() if (folder / name).is_dir()}
+    if not found:
+        raise UsageError("there is no artefact", where=str(folder), fix=f"expected {', '.join(NAMES.values())}")
+    return found
+
+
+def write_report(artefacts: Mapping[str, Path], output: Path, *, title: str, overwrite: bool = False) -> None:
+    """Write one HTML page of artefacts, given by noun."""
+    trees = {noun: cohort.open(path, noun=noun) for noun, path in artefacts.items() if noun != "model"}
+    manifests = {noun: {**read_manifest(path), "run": read_run(path)} for noun, path in artefacts.items()}
+    report.write_report(
+        output,
+        title=title,
+        cohort=trees.get("cohort"),
+        prepared=trees.get("prepared"),
+        factors=trees.get("factors"),
+        subtypes=trees.get("subtypes"),
+        evaluation=trees.get("evaluation"),
+        manifests=manifests,
+        overwrite=overwrite,
+    )
+
+
+# --- outputs --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _published(
+    noun: str, output: Path, source: Path, parameters: Mapping[str, Any], overwrite: bool
+) -> Iterator[Callable[[xr.DataTree], None]]:
+    """Claim `output`, yield what writes its tree, publish."""
+    with publish(output, Provenance(noun, parameters, [source]), overwrite=overwrite) as staging:
+        yield partial(cohort.write_tree, folder=staging)
+
+
+def _merged(*trees: xr.DataTree) -> xr.DataTree:
+    """One tree of the nodes of several; their root attributes side by side."""
+    nodes = {part.path: part.to_dataset(inherit=False) for tree in trees for part in tree.subtree}
+    attrs = {name: value for tree in trees for name, value in tree.attrs.items()}
+    return xr.DataTree.from_dict({**nodes, "/": xr.Dataset(attrs=attrs)})
+
+
+def _clinical(tree: xr.DataTree) -> xr.DataTree:
+    """The clinical table, which travels along in every artefact."""
+    nodes = {"/clinical": cohort.node(tree, "clinical")} if "clinical" in tree.children else {}
+    return xr.DataTree.from_dict(nodes)
+
+
+def refuse_existing(file: Path, overwrite: bool) -> None:
+    """Refuse to write over a file.
+
+    Raises
+    ------
+    UsageError
+        It exists and `overwrite` is not set.
+    """
+    if file.exists() and not overwrite:
+        raise UsageError("the output exists", where=str(file), fix="add --overwrite or name another output")
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """Yield a hidden path beside `file` that becomes it in one rename when the block ends well."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    aside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        yield aside
+        aside.replace(file)
+    finally:
+        aside.unlink(missing_ok=True)

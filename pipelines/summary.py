@@ -1,0 +1,164 @@
+"""Key figures of every artefact, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import click
+import pandas as pd
+import xarray as xr
+
+from omics import cohort
+from omics.artefact import read_manifest, read_run
+from omics.schema import EVENT_CODES, NODES, view_names
+
+Figures = dict[str, Any]
+
+
+def show(path: Path, *, as_json: bool = False) -> None:
+    """Print what an artefact is, and its key figures, to stdout."""
+    figures = summarise(path)
+    if as_json:
+        click.echo(json.dumps(figures, indent=1, allow_nan=False))
+        return
+    click.echo(f"{path}: {figures.pop('noun')}")
+    for name in ("digest", "inputs", "parameters", "created"):
+        figures.pop(name)
+    click.echo("\n".join(_lines(figures, "  ")))
+
+
+def summarise(path: Path) -> Figures:
+    """What an artefact is: ``noun``, ``digest``, ``inputs``, ``parameters``, ``created``, and its key figures.
+
+    Raises
+    ------
+    UsageError
+        There is nothing at `path`.
+    IntegrityError
+        It is no finished artefact, or damaged.
+    """
+    manifest = read_manifest(path)
+    figures: Figures = {"noun": manifest["noun"], "created": read_run(path)["created"]}
+    figures.update({key: manifest[key] for key in ("digest", "inputs", "parameters")})
+    figures.update(_FIGURES[manifest["noun"]](cohort.open(path)))
+    return _without_nan(figures)
+
+
+def _cohort(tree: xr.DataTree) -> Figures:
+    views = {name: cohort.node(tree, f"views/{name}") for name in view_names(tree)}
+    have = {name: set(view.indexes["sample"]) for name, view in views.items()}
+    shared = {" & ".join(pair): len(have[pair[0]] & have[pair[1]]) for pair in combinations(have, 2)}
+    clinical = cohort.clinical_table(tree)
+    figures: Figures = {
+        "samples": len(cohort.samples(tree)),
+        "clinical": len(clinical),
+        "views": {
+            name: {
+                "samples": view.sizes["sample"],
+                "features": view.sizes["feature"],
+                "kind": view.attrs["kind"],
+                "units": view.attrs["units"],
+            }
+            for name, view in views.items()
+        },
+        "overlap": {**shared, "all": len(set.intersection(*have.values()))},
+    }
+    if "event" in clinical:
+        counts = clinical["event"].value_counts()
+        figures["events"] = {name: int(counts.get(code, 0)) for code, name in EVENT_CODES.items()}
+        figures["events"]["unknown"] = int(clinical["event"].isna().sum())
+    if "relapse" in clinical:
+        figures["relapses"] = int((clinical["relapse"] == 1).sum())
+    return figures
+
+
+def _factors(tree: xr.DataTree) -> Figures:
+    variance, restarts = cohort.node(tree, "variance"), _records(tree, "restarts")
+    by_factor = variance["r2"].transpose("factor", "view").to_series().unstack("view").reset_index()
+    return {
+        "samples": tree["factors"].sizes["sample"],
+        "n_factors": tree["factors"].sizes["factor"],
+        "best_elbo": max(restart["elbo"] for restart in restarts),
+        "restarts": restarts,
+        "r2": variance["r2_total"].to_series().to_dict(),
+        "r2_by_factor": by_factor.to_dict("records"),
+    }
+
+
+def _subtypes(tree: xr.DataTree) -> Figures:
+    sizes = cohort.node(tree, "subtypes")["label"].to_series().value_counts().sort_index()
+    stability, tests = _records(tree, "stability"), _records(tree, "tests")
+    return {
+        "n_subtypes": len(sizes),
+        "sizes": sizes.to_dict(),
+        "stability": next((row["stability"] for row in stability if row["n_subtypes"] == len(sizes)), None),
+        "structure_p_value": json.loads(tree.attrs["subtypes"])["p_value"],
+        "relapse_p_value": next((row["p_value"] for row in tests if row["endpoint"] == "relapse"), None),
+        "tests": tests,
+        "agreement": _records(tree, "agreement"),
+        "stability_by_number": stability,
+    }
+
+
+def _evaluation(tree: xr.DataTree) -> Figures:
+    return {
+        **{str(name): value for name, value in tree.attrs.items()},
+        "failed_fits": int(cohort.to_table(cohort.node(tree, "folds"))["error"].notna().sum()),
+        "metrics": _records(tree, "metrics"),
+        "differences": _records(tree, "differences"),
+    }
+
+
+def _model(tree: xr.DataTree) -> Figures:
+    return {"card": json.loads(tree.attrs["card"])}
+
+
+def _records(tree: xr.DataTree, name: str) -> list[Figures]:
+    """Rows of a table, their columns in the order in which the schema declares them."""
+    dataset = cohort.node(tree, name)
+    table = cohort.to_table(dataset)
+    declared = [variable.name for variable in NODES[name] if variable.name in table]
+    index = [] if dataset.sizes.get("row") is not None else list(table.index.names)
+    rows = table.reset_index()[index + declared].to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
+
+
+_FIGURES: Mapping[str, Callable[[xr.DataTree], Figures]] = {
+    "cohort": _cohort,
+    "prepared": _cohort,
+    "factors": _factors,
+    "subtypes": _subtypes,
+    "evaluation": _evaluation,
+    "model": _model,
+}
+
+
+def _without_nan(value: Any) -> Any:
+    """JSON values: NaN becomes None, NumPy's numbers Python's."""
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _lines(figures: Figures, indent: str) -> list[str]:
+    """Nested figures as indented lines; a list of records as a table."""
+    lines = []
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            table = pd.DataFrame(value).to_string(index=False, float_format=lambda number: f"{number:.4g}")
+            lines += [f"{indent}{name}:", *(f"{indent}  {line}" for line in table.splitlines())]
+        else:
+            shown = f"{value:.4g}" if isinstance(value, float) else value
+            lines.append(f"{indent}{name}: {'-' if shown is None else shown}")
+    return lines

@@ -1,0 +1,206 @@
+"""The contract on which scripts rely: every command on a small cohort, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import xarray as xr
+
+from omics.artefact import digest, read_manifest
+from pipelines.steps import NAMES
+
+
+def info(omics, path) -> dict:
+    result = omics("info", path, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_a_run_leaves_its_artefacts_and_nothing_else(finished):
+    assert files(finished) == {*NAMES.values(), "report.html", "steps.json"}
+    assert {noun: read_manifest(finished / name)["noun"] for noun, name in NAMES.items()} == {n: n for n in NAMES}
+
+
+def test_the_commands_one_by_one_give_the_digests_of_a_run(omics, raw, finished, tmp_path):
+    data, at = raw / "data", {noun: tmp_path / name for noun, name in NAMES.items()}
+    calls = [
+        ("ingest", at["cohort"], "--methylation", data / "methylation_beta.tsv.gz", "--expression",
+         data / "expression_counts.tsv.gz", "--mutations", data / "mutations.maf.gz", "--sequenced",
+         data / "sequenced_samples.txt", "--probes", data / "probe_annotation.tsv", "--clinical",
+         data / "clinical.tsv", "--config", raw / "config.toml"),
+        ("prepare", at["cohort"], at["prepared"], "--n-features", 200),
+        ("factors", at["prepared"], at["factors"], "--n-factors", 4, "--seed", 1),
+        ("subtypes", at["factors"], at["subtypes"], "--n-subtypes", 3, "--resamples", 3, "--null-sets", 19),
+        ("evaluate", at["prepared"], at["evaluation"], "--n-folds", 2, "--n-inner", 2, "--models", "logistic",
+         "--n-factors", 3),
+        ("train", at["prepared"], at["model"], "--n-factors", 3),
+    ]  # fmt: skip
+    for call in calls:
+        result = omics(*call)
+        assert result.exit_code == 0, result.stderr
+        assert result.stdout, "a command says what it made"
+    assert {noun: digest(path) for noun, path in at.items()} == {n: digest(finished / f) for n, f in NAMES.items()}
+
+
+def test_a_factor_artefact_opens_with_xarray_alone(finished):
+    tree = xr.open_datatree(finished / "factors.zarr")
+    assert tree["factors"]["score"].dims == ("sample", "factor")
+    assert tree["views/expression"]["weight"].dims == ("feature", "factor")
+    assert {"recipe", "clinical", "variance", "restarts"} <= set(tree.children)
+    assert {"recipe", "mofa"} <= set(tree.attrs)
+
+
+def test_any_subset_of_layers_goes_through(omics, raw, tmp_path):
+    assert omics("ingest", tmp_path / "c.zarr", "--expression", raw / "data/expression_counts.tsv.gz").exit_code == 0
+    assert omics("prepare", tmp_path / "c.zarr", tmp_path / "p.zarr").exit_code == 0
+    assert omics("factors", tmp_path / "p.zarr", tmp_path / "m.zarr", "--n-factors", 2).exit_code == 0
+    result = omics("subtypes", tmp_path / "m.zarr", tmp_path / "s.zarr", "--n-subtypes", 2, "--resamples", 2)
+    assert result.exit_code == 0, result.stderr
+    figures = info(omics, tmp_path / "s.zarr")
+    assert figures["n_subtypes"] == 2
+    assert figures["tests"] == [], "there is no clinical table to compare"
+    page = omics("report", tmp_path, "-o", tmp_path / "r.html")
+    assert page.exit_code == 2, "these are not the names of a run"
+    for short, noun in {"c": "cohort", "m": "factors", "s": "subtypes"}.items():
+        (tmp_path / f"{short}.zarr").rename(tmp_path / NAMES[noun])
+    page = omics("report", tmp_path, "-o", tmp_path / "r.html")
+    assert page.exit_code == 0, page.stderr
+
+
+# --- info -----------------------------------------------------------------------------------------------------------
+
+
+def test_info_of_a_cohort(omics, finished):
+    figures = info(omics, finished / "cohort.zarr")
+    assert figures["noun"] == "cohort"
+    assert figures["samples"] <= 100
+    assert set(figures["views"]) == {"expression", "methylation", "mutation"}
+    assert figures["views"]["methylation"]["features"] == 300
+    assert figures["overlap"]["all"] <= min(view["samples"] for view in figures["views"].values())
+    assert sum(figures["events"].values()) == figures["clinical"]
+    assert figures["events"]["relapse"] == figures["relapses"]
+    assert {entry["path"] for entry in figures["inputs"]} >= {"clinical.tsv", "mutations.maf.gz"}
+
+
+def test_info_of_factors(omics, finished):
+    figures = info(omics, finished / "factors.zarr")
+    assert figures["n_factors"] == 4
+    assert figures["parameters"]["seed"] == 1
+    assert 0 < figures["r2"]["methylation"] <= 1
+    assert [row["factor"] for row in figures["r2_by_factor"]] == ["Factor1", "Factor2", "Factor3", "Factor4"]
+    assert figures["best_elbo"] == max(row["elbo"] for row in figures["restarts"])
+
+
+def test_info_of_subtypes(omics, finished):
+    figures = info(omics, finished / "subtypes.zarr")
+    assert figures["n_subtypes"] == 3
+    assert list(figures["sizes"]) == ["S1", "S2", "S3"]
+    assert sum(figures["sizes"].values()) == info(omics, finished / "factors.zarr")["samples"]
+    assert -1 <= figures["stability"] <= 1
+    assert 0 < figures["structure_p_value"] <= 1
+    assert {row["endpoint"] for row in figures["tests"]} == {"relapse", "event_free", "overall"}
+    assert figures["relapse_p_value"] == next(r["p_value"] for r in figures["tests"] if r["test"] == "gray")
+    assert "subtype" in {row["label"] for row in figures["agreement"]}
+
+
+def test_info_of_an_evaluation_has_three_rows_with_intervals(omics, finished):
+    figures = info(omics, finished / "evaluation.zarr")
+    auc = {row["features"]: row for row in figures["metrics"] if row["metric"] == "auc"}
+    assert set(auc) == {"clinical", "omics", "both"}
+    assert all(row["lower"] <= row["estimate"] <= row["upper"] for row in auc.values())
+    assert {row["comparison"] for row in figures["differences"]} >= {"both - clinical", "omics - clinical"}
+    assert figures["failed_fits"] == 0
+
+
+def test_info_of_a_model_says_what_it_is_for(omics, finished):
+    card = info(omics, finished / "model")["card"]
+    assert "not for treatment decisions" in card["intended_use"]
+    assert card["layers"] == ["expression", "methylation", "mutation"]
+
+
+@pytest.mark.parametrize("name", NAMES.values())
+def test_info_for_people(omics, finished, name):
+    result = omics("info", finished / name)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{finished / name}: ")
+    assert "nan" not in result.stdout.split()
+
+
+# --- predict, check, report, run ------------------------------------------------------------------------------------
+
+
+def test_predict_writes_a_table_to_stdout_or_to_a_file(omics, finished, tmp_path):
+    result = omics("predict", finished / "model", finished / "cohort.zarr", "--no-progress")
+    assert result.exit_code == 0, result.stderr
+    table = pd.read_csv(StringIO(result.stdout), sep="\t")
+    assert table["probability"].between(0, 1).all()
+    written = omics("predict", finished / "model", finished / "cohort.zarr", "-o", tmp_path / "p.tsv")
+    assert written.stdout == ""
+    assert (tmp_path / "p.tsv").read_text() == result.stdout
+    assert omics("predict", finished / "model", finished / "cohort.zarr", "-o", tmp_path / "p.tsv").exit_code == 2
+    assert files(tmp_path) == {"p.tsv"}
+
+
+def test_check_finds_what_was_tampered_with(omics, finished, tmp_path):
+    copy = tmp_path / "c.zarr"
+    shutil.copytree(finished / "cohort.zarr", copy)
+    assert omics("check", copy, "--hashes").exit_code == 0
+    chunk = next(file for file in sorted((copy / "views/methylation/value").rglob("c/*/*")) if file.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[-1] ^= 1
+    chunk.write_bytes(content)
+    assert omics("check", copy).exit_code == 0, "sizes are as they were"
+    result = omics("check", copy, "--hashes")
+    assert result.exit_code == 6
+    assert chunk.name in result.stderr
+    chunk.unlink()
+    assert omics("check", copy).exit_code == 6
+    assert omics("prepare", copy, tmp_path / "p.zarr").exit_code == 6
+    assert files(tmp_path) == {"c.zarr"}
+
+
+def test_a_wrong_kind_of_artefact_is_refused(omics, finished, tmp_path):
+    result = omics("factors", finished / "cohort.zarr", tmp_path / "m.zarr")
+    assert result.exit_code == 2
+    assert "this is a cohort artefact" in result.stderr
+    assert files(tmp_path) == set()
+
+
+def test_a_second_run_needs_resume_and_keeps_all(omics, raw, finished):
+    refused = omics("run", raw / "config.toml")
+    assert refused.exit_code == 2
+    assert "--resume" in refused.stderr
+    before = {name: (finished / name).stat().st_mtime_ns for name in files(finished)}
+    planned = omics("run", raw / "config.toml", "--resume", "--dry-run")
+    assert planned.stdout.count("up to date") == 7
+    resumed = omics("run", raw / "config.toml", "--resume")
+    assert resumed.exit_code == 0
+    assert before == {name: (finished / name).stat().st_mtime_ns for name in files(finished)}
+
+
+def test_a_dry_run_says_what_a_changed_setting_costs(omics, raw, finished):
+    changed = raw / "changed.toml"
+    changed.write_text((raw / "config.toml").read_text().replace("n_subtypes = 3", "n_subtypes = 2"))
+    lines = omics("run", changed, "--dry-run").stdout.splitlines()
+    changed.unlink()
+    reasons = dict(line.split(": ", 1) for line in lines)
+    assert [text for name, text in reasons.items() if name.startswith("subtypes")] == ["n_subtypes: 3 -> 2"]
+    assert [text for name, text in reasons.items() if name.startswith("report")] == ["subtypes runs before it"]
+    assert sum(text == "up to date" for text in reasons.values()) == 5
+
+
+@pytest.mark.slow
+def test_processes_give_the_digests_of_threads(omics, raw, finished, tmp_path):
+    result = omics("run", raw / "config.toml", "-o", tmp_path / "local", "--cluster", "local", "--workers", 2)
+    assert result.exit_code == 0, result.stderr
+    same = {name: digest(tmp_path / "local" / name) == digest(finished / name) for name in NAMES.values()}
+    assert same == dict.fromkeys(NAMES.values(), True)
