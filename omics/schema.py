@@ -204,9 +204,7 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             Variable("mean", ("subtype", "factor"), "float", "centre of the subtype, in standardised factors"),
             Variable("variance", ("subtype", "factor"), "float", "spread of the subtype, in standardised factors"),
             Variable("mixing", ("subtype",), "float", "share of the subtype"),
-            Variable(
-                "jaccard", ("subtype",), "float", "mean Jaccard index over resamples; NaN if alone"
-            ),
+            Variable("jaccard", ("subtype",), "float", "mean Jaccard index over resamples; NaN if alone"),
             Variable("factor_low", ("factor",), "float", "2 % quantile, to which lower scores are raised"),
             Variable("factor_high", ("factor",), "float", "98 % quantile, to which higher scores are cut"),
             Variable("factor_mean", ("factor",), "float", "mean by which factors were standardised"),
@@ -214,9 +212,7 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         ),
         "stability": (
             Variable("stability", ("n_subtypes",), "float", "mean adjusted Rand index between resamples"),
-            Variable(
-                "weakest", ("n_subtypes",), "float", "mean Jaccard index of the least stable subtype"
-            ),
+            Variable("weakest", ("n_subtypes",), "float", "mean Jaccard index of the least stable subtype"),
             Variable("null_mean", ("n_subtypes",), "float", "the same on data without clusters, mean"),
             Variable("null_upper", ("n_subtypes",), "float", "the same on data without clusters, 95 % quantile"),
             Variable("p_value", ("n_subtypes",), "float", "share of cluster-free data sets that are as stable"),

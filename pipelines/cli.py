@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import click
 
+from pipelines import BLAS_THREADS
+
 #: Name -> one line of help. A command's module is imported only when it is called: ``omics --help`` is immediate.
 COMMANDS = {
     "demo": "Simulate a cohort, run everything, print where the report is.",
@@ -33,7 +35,6 @@ _EXAMPLES = [
     ("omics run config.toml -o results", "everything, on your files"),
     ("omics info results/subtypes.zarr --json", "the key figures of an artefact"),
 ]
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _INTERNAL, _ENVIRONMENT, _INTERRUPT, _TERMINATE = 1, 4, 130, 143
 
 
@@ -108,8 +109,7 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> NoReturn:
     """Entry point of the console script."""
-    # Before NumPy is loaded: more BLAS threads than tasks would change the last digits of sums, and the speed.
-    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    os.environ.update(dict.fromkeys(BLAS_THREADS, "1"))  # before NumPy is loaded
     # So that locks, staging folders and workers are cleared away.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATE))
     logging.captureWarnings(True)

@@ -17,13 +17,17 @@ from typing import Any
 
 import dask
 from dask.callbacks import Callback
+from dask.utils import parse_bytes
 from threadpoolctl import threadpool_limits
 
 from omics.schema import EnvironmentFault, UsageError
+from pipelines import BLAS_THREADS
 from pipelines.console import Bar
 
 #: Seconds until a scheduler must have answered, and until its first worker must be there.
 _CONNECT, _FIRST_WORKER = 10, 60
+#: What worker processes start with. By default they also return memory at once, which doubles the time of a fit.
+_WORKER_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
 
 
 @contextmanager
@@ -46,9 +50,9 @@ def on(
     Raises
     ------
     UsageError
-        `cluster` is none of the above.
+        `cluster` is none of the above, or `memory` is no size.
     EnvironmentFault
-        The scheduler does not answer, or has no worker.
+        The scheduler does not answer, or has no worker, or a task ends its worker again and again.
     """
     with ExitStack() as stack:
         stack.enter_context(threadpool_limits(limits=1))
@@ -72,19 +76,34 @@ def _client(cluster: str, workers: int | None, memory: str | None) -> Iterator[A
     with ExitStack() as stack:
         address = cluster
         if cluster == "local":
-            # Loopback only: by default both would listen on every interface, and the dashboard on a port in use.
+            stack.enter_context(dask.config.set({_WORKER_ENVIRONMENT: dict.fromkeys(BLAS_THREADS, 1)}))
+            # Loopback only: by default the dashboard listens on every interface, on a port that may be in use.
             address = stack.enter_context(
                 distributed.LocalCluster(
                     n_workers=workers or os.cpu_count(),
                     threads_per_worker=1,
-                    memory_limit=memory or "auto",
+                    memory_limit=_bytes(memory),
                     host="127.0.0.1",
                     dashboard_address="127.0.0.1:0",
                     silence_logs=logging.ERROR,
                 )
             )
         client = stack.enter_context(_connected(distributed, address))
-        yield client
+        try:
+            yield client
+        except distributed.KilledWorker as error:
+            raise EnvironmentFault(
+                "a task ended its worker several times, most likely for want of memory",
+                where=f"--cluster {cluster}",
+                fix="give each worker more --memory, or use fewer --workers",
+            ) from error
+
+
+def _bytes(memory: str | None) -> int | str:
+    try:
+        return int(parse_bytes(memory)) if memory else "auto"
+    except ValueError as error:
+        raise UsageError(f"'{memory}' is no size", where="--memory", fix="for example --memory 4GiB") from error
 
 
 @contextmanager
@@ -102,15 +121,19 @@ def _connected(distributed: Any, address: Any) -> Iterator[Any]:
             raise EnvironmentFault(
                 f"the scheduler has no worker after {_FIRST_WORKER} s", where=str(address), fix="start workers"
             ) from error
-        client.register_worker_callbacks(setup=_limit_blas)  # on workers that come later too
+        client.register_worker_callbacks(setup=_set_up_worker)  # on workers that come later too
         yield client
 
 
-def _limit_blas() -> None:
-    """Limit the libraries that rooms use to one thread, on a worker that may not have loaded them yet."""
-    for library in ("numpy", "scipy.linalg"):
+def _set_up_worker() -> None:
+    """Run each task of a worker alone: one BLAS thread, and no tasks of its own on the cluster.
+
+    What a task computes within itself is small; sent to the scheduler, it would cost more than it takes.
+    """
+    for library in ("numpy", "scipy.linalg"):  # what is not loaded cannot be limited
         importlib.import_module(library)
     threadpool_limits(limits=1)
+    dask.config.set(scheduler="synchronous")
 
 
 # --- progress -------------------------------------------------------------------------------------------------------

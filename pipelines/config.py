@@ -74,7 +74,7 @@ class Factors:
     """The factor model."""
 
     n_factors: int = setting(15, "Factors to learn.", minimum=1)
-    restarts: int = setting(1, "Random starts; the one of highest evidence bound is kept.", minimum=1)
+    restarts: int = setting(3, "Starts, the first by PCA; the one of highest evidence bound is kept.", minimum=1)
     engine: str = setting("mofapy2", "What fits the model.", choices=("mofapy2",))
     max_iter: int = setting(1000, "Iterations at most.", minimum=1)
     convergence: str = setting("fast", "How strictly convergence is judged.", choices=("fast", "medium", "slow"))
@@ -101,6 +101,7 @@ class Evaluate:
     models: tuple[str, ...] = setting(("logistic", "forest"), "Models to compare.", choices=("logistic", "forest"))
     clinical_variables: tuple[str, ...] | None = setting(None, "Clinical predictors; default: the known ones.")
     n_factors: int = setting(10, "Factors to learn in each fold.", minimum=1)
+    restarts: int = setting(1, "Starts of each factor fit; the one of highest evidence bound is kept.", minimum=1)
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,8 @@ class Train:
     model: str = setting("logistic", "Model to train.", choices=("logistic", "forest"))
     clinical_variables: tuple[str, ...] | None = setting(None, "Clinical predictors; default: the known ones.")
     n_factors: int = setting(10, "Factors to learn.", minimum=1)
+    n_inner: int = setting(3, "Inner folds, which choose the settings of the model.", minimum=2)
+    restarts: int = setting(1, "Starts of the factor fit; the one of highest evidence bound is kept.", minimum=1)
 
 
 @dataclass(frozen=True)

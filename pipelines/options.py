@@ -63,7 +63,12 @@ def command(*examples: str) -> Callable[[Callable[..., Any]], click.Command]:
 
 
 def _set_verbose(ctx: click.Context, param: click.Parameter, count: int) -> None:
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=max(logging.DEBUG, logging.WARNING - 10 * count))
+    handler = logging.StreamHandler()  # with a level of its own: libraries that lower theirs stay quiet
+    handler.setLevel(max(logging.DEBUG, logging.WARNING - 10 * count))
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    if not count:  # what goes wrong in a worker is raised here; the rest is how they are stopped
+        handler.addFilter(lambda record: not record.name.startswith(("distributed", "asyncio")))
+    logging.basicConfig(handlers=[handler], level=handler.level)
 
 
 def _set_debug(ctx: click.Context, param: click.Parameter, debug: bool) -> None:

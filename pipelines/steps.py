@@ -22,7 +22,7 @@ from omics import prepare as preparation
 from omics import subtypes as clustering
 from omics.artefact import Provenance, publish, read_manifest, read_run
 from omics.factors import MOFA
-from omics.schema import UsageError, describe
+from omics.schema import DataError, UsageError, describe
 from pipelines import config
 
 Progress = Callable[[str, int], None]
@@ -95,9 +95,13 @@ def subtypes(source: Path, output: Path, settings: config.Subtypes, *, seed: int
 
 
 def _active(model: xr.DataTree) -> xr.Dataset:
-    """Scores of the factors that explain anything; the others are noise, or constant."""
+    """Scores of the factors that explain something; those that MOFA switched off are constant."""
     active = cohort.node(model, "variance")["active"].to_numpy() == 1
-    return cohort.node(model, "factors").compute().isel(factor=active)
+    if not active.any():
+        raise DataError(
+            "no factor explains anything", where="/variance", fix="learn them from other layers or features"
+        )
+    return cohort.node(model, "factors").isel(factor=active).compute()
 
 
 def _comparison(labels: pd.Series, model: xr.DataTree) -> xr.DataTree:
@@ -124,7 +128,7 @@ def train(source: Path, output: Path, settings: config.Train, *, seed: int, over
 
 def _with_mofa(settings: config.Evaluate | config.Train) -> dict[str, Any]:
     arguments = asdict(settings)
-    mofa = {"n_factors": arguments.pop("n_factors")}
+    mofa = {"n_factors": arguments.pop("n_factors"), "n_restarts": arguments.pop("restarts")}
     return {**arguments, "mofa": mofa}
 
 

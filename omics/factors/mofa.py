@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from omics import blocks
 from omics.cohort import node, samples
@@ -100,6 +101,7 @@ class MOFA(BaseEstimator):
         self.scale_views = scale_views
         self.random_state = random_state
 
+    @threadpool_limits.wrap(limits=1)  # threads of BLAS inside threads of dask: slower, and other last digits
     def fit(self, cohort: xr.DataTree) -> Self:
         """Fit on all samples of a cohort whose views are prepared.
 
@@ -153,7 +155,8 @@ class MOFA(BaseEstimator):
         Raises
         ------
         DataError
-            No view or no feature is shared with the fit, or a view has another likelihood or other units.
+            There is no patient, no view or no feature is shared with the fit, or a view has another likelihood or other
+            units.
         """
         check_is_fitted(self, "weights_")
         check_cohort(cohort)
@@ -167,6 +170,8 @@ class MOFA(BaseEstimator):
         if not any(np.isin(view["feature"], self.weights_[name]["feature"]).any() for name, view in views.items()):
             raise DataError("no feature is shared with the factor model", where="cohort", fix="compare the feature ids")
         ids = samples(cohort)
+        if not len(ids):
+            raise DataError("there is no patient", where="cohort", fix="check the ids that were selected")
         aligned = [self._aligned(view, ids, name) for name, view in views.items()]
         return factors_table(*posterior(aligned), ids)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
+from threadpoolctl import threadpool_limits
 
 from omics import cohort
 from omics.blocks import each
@@ -79,6 +80,7 @@ class RelapseClassifier(ClassifierMixin, BaseEstimator):
         self.n_inner = n_inner
         self.random_state = random_state
 
+    @threadpool_limits.wrap(limits=1)
     def fit(self, X: np.ndarray, y: np.ndarray) -> RelapseClassifier:
         """Fit everything on the samples `X` with labels `y` (0/1).
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from omics import cohort
 from omics.blocks import each
@@ -48,6 +49,7 @@ class _Held(NamedTuple):
     error: str
 
 
+@threadpool_limits.wrap(limits=1)  # folds run side by side: outermost, so that no fold changes it for another
 def evaluate(
     store: str | os.PathLike[str],
     *,

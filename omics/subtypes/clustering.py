@@ -27,10 +27,11 @@ LEVEL = 0.05
 class Subtypes(ClusterMixin, BaseEstimator):
     """Cluster patients on their factors, with as many clusters as survive resampling and beat a cluster-free null.
 
-    A Gaussian mixture with a shared diagonal covariance on robustly standardised factors. With
-    ``n_subtypes=None`` the largest number is taken of which every cluster is stable (mean Jaccard index of at least
-    0.75 over subsamples of the patients) and which is more stable than on cluster-free data with the same correlations,
-    skew and tails. There is one subtype, "no structure", where nothing beats the null.
+    A Gaussian mixture with a shared diagonal covariance on standardised factors; factors that are more uncertain than
+    they vary are left out. With ``n_subtypes=None`` the largest number is taken of which every cluster is stable (mean
+    Jaccard index of at least 0.75 over subsamples of the patients) and which is more stable than clusters in
+    cluster-free data of the same correlations, skew and tails. If none is, it is the number that exceeds the
+    cluster-free data most; and there is one subtype, "no structure", where no number exceeds it (p > 0.05).
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
     n_resamples : int
         Subsamples of the patients for each number.
     n_null : int
-        Cluster-free data sets.
+        Cluster-free data sets; at least 19, or no p-value would be 0.05.
     random_state : int
         Seed.
 
@@ -56,7 +57,15 @@ class Subtypes(ClusterMixin, BaseEstimator):
     model_ : xarray.Dataset
         ``NODES["subtype_model"]``.
     stability_ : xarray.Dataset
-        ``NODES["stability"]``; empty where the number was given or no number could be tried.
+        ``NODES["stability"]`` for the numbers that were looked at.
+    p_value_ : float
+        P-value of "no structure", over all numbers that were looked at.
+
+    Notes
+    -----
+    The mixture does not weight factors by the variance that they explain: its variances within subtypes make it
+    indifferent to the scale of a factor, and a factor that separates nothing has no say. So sex separates patients if
+    chromosomes X and Y are among the features: mask them, and see :func:`agreement`.
     """
 
     def __init__(
@@ -100,9 +109,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
         return self
 
     def _fit_sorted(self, score: xr.DataArray) -> None:
+        numbers = self._numbers(score.sizes["sample"])
         standard = _standard(score)
         z = _z(score.to_numpy(), standard)
-        numbers = self._numbers(len(z))
         measured = stability.against_null(z, numbers, self.n_resamples, self.n_null, [self.random_state])
         self.stability_ = _stability_table(numbers, measured)
         self.p_value_ = measured.p_overall
@@ -113,22 +122,24 @@ class Subtypes(ClusterMixin, BaseEstimator):
 
     def _refuse_parameters(self) -> None:
         fewest_null = round(1 / LEVEL) - 1 if self.n_subtypes is None else 1  # with fewer, no p-value is small enough
-        for name, least in (("n_subtypes", 1), ("max_subtypes", 1), ("n_resamples", 2), ("n_null", fewest_null)):
+        least_of = {"n_subtypes": 1, "max_subtypes": 2, "n_resamples": 2, "n_null": fewest_null, "random_state": 0}
+        for name, least in least_of.items():
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} is {value}", fix=f"give at least {least}")
 
     def _numbers(self, n_samples: int) -> list[int]:
         """The numbers of subtypes to look at."""
-        most = n_samples // stability.SMALLEST_COUNT
+        most, wanted = n_samples // stability.SMALLEST_COUNT, self.n_subtypes or 2
+        if wanted > most:
+            raise DataError(
+                f"{n_samples} patients are too few for {wanted} subtypes",
+                where="factors",
+                fix=f"every subtype needs {stability.SMALLEST_COUNT} patients",
+            )
         if self.n_subtypes is None:
             return list(range(2, min(self.max_subtypes, most) + 1))
-        if self.n_subtypes > most:
-            raise DataError(
-                f"{n_samples} patients are too few for {self.n_subtypes} subtypes",
-                fix=f"ask for at most {most}: each needs {stability.SMALLEST_COUNT} patients",
-            )
-        return [self.n_subtypes] if self.n_subtypes > 1 else []
+        return [max(2, self.n_subtypes)]  # one subtype is compared with two
 
     def predict(self, scores: xr.Dataset) -> pd.Series:
         """Most probable subtype of each patient, indexed by sample; factors are matched by name."""
@@ -183,7 +194,17 @@ class Subtypes(ClusterMixin, BaseEstimator):
 
     @classmethod
     def from_tree(cls, tree: xr.DataTree) -> Subtypes:
-        """The estimator that :meth:`to_tree` wrote."""
+        """The estimator that :meth:`to_tree` wrote.
+
+        Raises
+        ------
+        DataError
+            The tree holds no subtypes.
+        """
+        if "subtypes" not in tree.attrs:
+            raise DataError(
+                "this tree holds no subtypes", where="attribute 'subtypes'", fix="give what omics subtypes wrote"
+            )
         summary: dict[str, Any] = json.loads(tree.attrs["subtypes"])
         chosen, p_value = summary.pop("chosen"), summary.pop("p_value")
         made = cls(**summary)

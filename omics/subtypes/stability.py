@@ -25,7 +25,7 @@ from omics.subtypes import mixture
 #: Share of the patients in a subsample.
 SUBSAMPLE = 0.8
 #: Starts of the fit to a subsample, and to all patients.
-STARTS, STARTS_FULL = 8, 40
+STARTS, STARTS_FULL = 16, 64
 #: A subtype has at least this share of the patients, and this number.
 SMALLEST_SHARE, SMALLEST_COUNT = 0.02, 5
 #: A larger adjusted Rand index counts as this one, whose arctanh is finite.
@@ -33,7 +33,7 @@ LARGEST_RAND = 0.999
 #: Smallest spread of arctanh among cluster-free data sets, should they nearly all be alike.
 SMALLEST_SPREAD = 0.05
 #: Subsamples of a cluster-free data set: there are many data sets, so each may be measured more coarsely.
-NULL_RESAMPLES = 8
+NULL_RESAMPLES = 6
 #: Last entries of the seeds of independent streams of random numbers.
 RESAMPLE_STREAM, NULL_STREAM = 1001, 1002
 
@@ -69,7 +69,7 @@ class Comparison(NamedTuple):
     excess : numpy.ndarray, shape (number,)
         ``rand`` as :func:`standardised`.
     p_overall : float
-        P-value of the largest excess over all numbers: the test of "no structure". 1 if there was nothing to test.
+        P-value of the largest excess over all numbers: the test of "no structure".
     """
 
     rand: np.ndarray
@@ -93,7 +93,7 @@ def against_null(z: np.ndarray, numbers: list[int], n_resamples: int, n_null: in
     z : numpy.ndarray, shape (sample, factor)
         Standardised factors.
     numbers : list of int
-        Numbers of clusters to look at.
+        Numbers of clusters to look at; at least one.
     n_resamples : int
         Subsamples of the patients.
     n_null : int
@@ -102,12 +102,11 @@ def against_null(z: np.ndarray, numbers: list[int], n_resamples: int, n_null: in
         Seed of the random numbers.
     """
     observed = each(measure, numbers, z, n_resamples, seed)
-    drawn = each(_cluster_free, range(n_null if numbers else 0), Null.of(z), len(z), numbers, seed)
-    null = np.array(drawn).reshape(len(drawn), len(numbers))
+    null = np.array(each(_cluster_free, range(n_null), Null.of(z), len(z), numbers, seed))
     rand = np.array([one.rand for one in observed])
     jaccards = {number: one.jaccard for number, one in zip(numbers, observed, strict=True)}
     excess = standardised(rand, null)
-    largest = excess.max(axis=1, initial=-np.inf)
+    largest = excess.max(axis=1)
     p_overall = float(tail_share(largest[0], largest[1:]))
     return Comparison(rand, jaccards, null, tail_share(rand, null), excess[0], p_overall)
 
@@ -118,11 +117,11 @@ def tail_share(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
 
 
 def standardised(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """Rand indices in robust standard deviations from the median, each number of clusters for itself.
+    """Rand indices above the median, in units of their upper spread, each number of clusters for itself.
 
     They are compared as Fisher's ``arctanh``, or all that are near 1 would be alike. Observed and cluster-free data
-    sets are standardised by what they have in common, so that they are exchangeable under the null; by the median,
-    because the mean and spread of 41 values let none of them be more than 6.3 standard deviations away.
+    sets are standardised by what they have in common, so that they are exchangeable under the null; by quantiles,
+    because the mean and standard deviation of 41 values let none of them be more than 6.3 standard deviations away.
 
     Returns
     -------
@@ -130,8 +129,8 @@ def standardised(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
         The observed ones come first.
     """
     z = np.arctanh(np.minimum(np.vstack([observed, null]), LARGEST_RAND))
-    deviation = z - np.median(z, axis=0)
-    return deviation / np.maximum(1.4826 * np.median(np.abs(deviation), axis=0), SMALLEST_SPREAD)
+    middle, upper = np.quantile(z, [0.5, 0.9], axis=0)
+    return (z - middle) / np.maximum((upper - middle) / ndtri(0.9), SMALLEST_SPREAD)
 
 
 @threadpool_limits.wrap(limits=1)

@@ -14,6 +14,7 @@ _CONFIG = Path(__file__).parents[1] / "configs" / "demo.toml"
 
 
 @options.command(
+    "omics demo --cluster local",
     "omics run demo/config.toml --resume --force subtypes",
     "omics info demo/results/subtypes.zarr",
 )

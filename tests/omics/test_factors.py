@@ -337,6 +337,8 @@ def test_refuses_cohorts_that_do_not_fit_the_model(planted, fitted):
     strange = view.assign_coords(feature=np.array([f"x{d}" for d in range(view.sizes["feature"])], dtype=object))
     with pytest.raises(DataError, match="no feature is shared"):
         fitted.transform(xr.DataTree.from_dict({"/views/expression": strange}))
+    with pytest.raises(DataError, match="no patient"):
+        fitted.transform(store.select(planted[0], ["somebody else"]))
     other_units = view.assign_attrs(units="counts")
     with pytest.raises(DataError, match="units is 'counts'"):
         fitted.transform(xr.DataTree.from_dict({"/views/expression": other_units}))

@@ -71,12 +71,14 @@ def test_interrupt_exits_130(failing):
     assert failing(KeyboardInterrupt()).exit_code == 130
 
 
-def test_help_is_immediate():
-    run("--help")  # compiled by now
+def seconds(*arguments: str) -> float:
     started = time.perf_counter()
-    result = run("--help")
-    assert time.perf_counter() - started < 0.5
-    assert result.returncode == 0
+    assert run(*arguments).returncode == 0
+    return time.perf_counter() - started
+
+
+def test_help_is_immediate():
+    assert min(seconds("--help") for _ in range(3)) < 0.5
     loaded = run_python("import sys, pipelines.cli; print('numpy' in sys.modules, 'click' in sys.modules)")
     assert loaded == "False True"
 
@@ -90,8 +92,10 @@ def test_every_command_explains_itself_and_gives_an_example(omics, name):
     result = omics(name, "--help")
     assert result.exit_code == 0, result.stderr
     assert f"omics {name} " in result.stdout.split("Examples:")[1]
-    for option in re.findall(r"(--[a-z-]+)", result.stdout.split("Examples:")[1]):
-        assert option in result.stdout.split("Examples:")[0], "an example must not use an option that is not there"
+    for example in re.findall(rf"omics {name} .*", result.stdout.split("Examples:")[1]):
+        assert set(re.findall(r"--[a-z-]+", example)) <= set(
+            re.findall(r"--[a-z-]+", result.stdout.split("Examples:")[0])
+        )
 
 
 def test_every_command_declares_an_option_once(omics):
@@ -119,14 +123,21 @@ def test_an_option_can_come_from_the_environment(omics, monkeypatch, tmp_path):
     assert "'none' is not a valid integer" in result.stderr
 
 
-@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
 def test_colour_only_on_a_terminal_and_not_where_it_is_unwanted(no_color, coloured):
-    arguments = [sys.executable, "-m", "pipelines.cli", "info", "/nothing"]
+    code = (
+        "import sys, click; from pipelines import cli\n"
+        "@click.command()\n"
+        "def command(): raise ValueError('x')\n"
+        "cli.LazyGroup.get_command = lambda *_: command\n"
+        "sys.argv = ['omics', 'x']; cli.main()\n"
+    )
+    call, environment = [sys.executable, "-c", code], {**os.environ, "NO_COLOR": no_color}
     main, terminal = os.openpty()
-    subprocess.run(arguments, stderr=terminal, env={**os.environ, "NO_COLOR": no_color}, timeout=60, check=False)
+    subprocess.run(call, stderr=terminal, env=environment, timeout=60, check=False)
     assert (b"\x1b[" in os.read(main, 10_000)) == coloured
-    assert "\x1b[" not in run("info", "/nothing").stderr
+    piped = subprocess.run(call, capture_output=True, env=environment, timeout=60, check=False)
+    assert b"\x1b[" not in piped.stderr
 
 
 def test_terminate_exits_143_and_leaves_nothing(tmp_path):

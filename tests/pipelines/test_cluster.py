@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 
 import dask.array as da
+import distributed
 import numpy as np
 import psutil
 import pytest
@@ -24,8 +26,12 @@ def blas_threads(_: int) -> set[int]:
     return {library["num_threads"] for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"}
 
 
+def nested(seed: int) -> float:
+    return float(da.random.default_rng(seed).standard_normal(100, chunks=10).sum().compute())
+
+
 def numbers() -> bytes:
-    values = da.from_array(np.random.default_rng(1).standard_normal((100, 9000)), chunks=(100, 500))
+    values = da.random.default_rng(1).standard_normal((100, 9000), chunks=(100, 500))
     return map_sum(gram, values).tobytes()
 
 
@@ -61,10 +67,9 @@ def _command(process: psutil.Process) -> list[str]:
         return []
 
 
-def test_a_running_scheduler_gives_the_same_bits_and_stays(tmp_path):
-    distributed = pytest.importorskip("distributed")
+def test_a_running_scheduler_gives_the_same_bits_and_stays():
     with cluster.on("threads"):
-        expected = numbers()
+        expected, inside = numbers(), each(nested, range(3))
     with (
         distributed.LocalCluster(
             n_workers=1,
@@ -79,6 +84,7 @@ def test_a_running_scheduler_gives_the_same_bits_and_stays(tmp_path):
         with cluster.on(running.scheduler_address):
             assert each(blas_threads, range(2)) == [{1}] * 2
             assert numbers() == expected
+            assert each(nested, range(3)) == inside, "a task may compute within itself"
         assert other.submit(sum, [1, 2]).result(timeout=10) == 3
 
 
@@ -98,7 +104,6 @@ def test_a_scheduler_that_does_not_answer_is_a_fault_in_bounded_time(nobody, mon
 
 
 def test_a_scheduler_without_workers_is_a_fault_in_bounded_time(monkeypatch):
-    distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(cluster, "_FIRST_WORKER", 0.5)
     with (
         distributed.LocalCluster(
@@ -113,6 +118,21 @@ def test_a_scheduler_without_workers_is_a_fault_in_bounded_time(monkeypatch):
 def test_an_unknown_cluster_is_refused():
     with pytest.raises(UsageError, match="unknown cluster 'cloud'"), cluster.on("cloud"):
         pass
+
+
+def test_a_size_that_cannot_be_read_is_refused():
+    with pytest.raises(UsageError, match="'lots' is no size"), cluster.on("local", memory="lots"):
+        pass
+
+
+def die(_: int) -> None:
+    os._exit(1)
+
+
+@pytest.mark.slow
+def test_a_task_that_ends_its_worker_is_a_fault_of_the_environment():
+    with pytest.raises(EnvironmentFault, match="more --memory|ended its worker"), cluster.on("local", workers=1):
+        each(die, [1])
 
 
 def test_progress_is_said_in_lines_off_a_terminal(monkeypatch, capsys):

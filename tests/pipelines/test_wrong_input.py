@@ -112,6 +112,26 @@ def test_an_unknown_key_gets_a_suggestion(omics, raw, tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_column_that_nobody_knows_gets_a_suggestion(omics, tmp_path):
+    clinical = write(tmp_path, "c.tsv", CLINICAL)
+    matrix = write(tmp_path, "m.tsv", betas())
+    sources = ["--methylation", matrix, "--clinical", clinical]
+    result = omics("ingest", tmp_path / "c.zarr", *sources, "--map", "event_tim=event_time")
+    assert result.exit_code == 2
+    assert "event_time" in result.stderr
+    result = omics("ingest", tmp_path / "c.zarr", *sources, "--map", "event_time=event_tmie:years")
+    assert result.exit_code in (2, 3)
+    assert "event_tmie" in result.stderr
+    assert sorted(tmp_path.iterdir()) == [clinical, matrix]
+
+
+def test_a_folder_of_something_else_is_no_place_for_a_demo(omics, tmp_path):
+    other = write(tmp_path, "thesis.tex", "")
+    result = omics("demo", tmp_path)
+    assert result.exit_code == 2
+    assert list(tmp_path.iterdir()) == [other]
+
+
 def test_an_input_is_never_written_over(omics, finished):
     result = omics("prepare", finished / "cohort.zarr", finished / "cohort.zarr", "--overwrite")
     assert result.exit_code == 2

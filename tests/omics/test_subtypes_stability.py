@@ -1,0 +1,171 @@
+"""The mixture, the stability and the null against brute force and against what they promise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal, skew
+from sklearn.metrics import adjusted_rand_score
+
+from omics.subtypes import mixture, stability
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def z(rng) -> np.ndarray:
+    centres = rng.normal(scale=3, size=(3, 4))
+    return centres[rng.integers(3, size=60)] + rng.normal(size=(60, 4))
+
+
+# --- mixture ------------------------------------------------------------------------------------------------------
+
+
+def test_a_step_of_em_equals_brute_force(z, rng):
+    weight = rng.integers(0, 3, size=(2, 60)).astype(float)
+    runs = mixture.Runs.of(z, weight)
+    current = mixture.Mixtures(rng.normal(size=(2, 3, 4)), rng.uniform(0.5, 2, (2, 4)), rng.dirichlet([2] * 3, 2))
+    share, likelihood = mixture.expect(runs, current)
+    updated = mixture.maximise(runs, share)
+    for run in range(2):
+        covariance = np.diag(current.variance[run])
+        density = np.array([multivariate_normal(mean, covariance).pdf(z) for mean in current.mean[run]])
+        joint = density * current.mixing[run][:, None]
+        expected = weight[run] * joint / joint.sum(axis=0)
+        np.testing.assert_allclose(share[run], expected, rtol=1e-9, atol=1e-12)
+        constant = 0.5 * 4 * np.log(2 * np.pi) * weight[run].sum()
+        np.testing.assert_allclose(likelihood[run] - constant, weight[run] @ np.log(joint.sum(axis=0)), rtol=1e-9)
+        mean = expected @ z / expected.sum(axis=1, keepdims=True)
+        within = sum(expected[k] @ (z - mean[k]) ** 2 for k in range(3)) / weight[run].sum()
+        np.testing.assert_allclose(updated.mean[run], mean, rtol=1e-6)
+        np.testing.assert_allclose(updated.variance[run], within, rtol=1e-6)
+        np.testing.assert_allclose(updated.mixing[run], expected.sum(axis=1) / weight[run].sum(), rtol=1e-6)
+
+
+def test_the_likelihood_never_falls(z, rng):
+    runs = mixture.Runs.of(z, np.ones((5, 60)))
+    current = mixture.Mixtures(rng.normal(size=(5, 4, 4)), np.ones((5, 4)), np.full((5, 4), 0.25))
+    likelihoods = []
+    for _ in range(30):
+        share, likelihood = mixture.expect(runs, current)
+        current = mixture.maximise(runs, share)
+        likelihoods.append(likelihood)
+    assert (np.diff(likelihoods, axis=0) > -1e-6).all()
+
+
+def test_a_patient_of_weight_zero_is_not_there(z, rng):
+    weight = stability.subsamples(60, 4, rng)
+    uniform = rng.random((4, 5, 3))
+    label = mixture.fit(z, weight, uniform)[1]
+    for run, drawn in enumerate(weight.astype(bool)):
+        alone = mixture.fit(z[drawn], np.ones((1, drawn.sum())), uniform[run : run + 1])[1][0]
+        assert adjusted_rand_score(label[run, drawn], alone) == 1
+
+
+def test_batches_do_not_change_the_fit(z, rng, monkeypatch):
+    weight, uniform = stability.subsamples(60, 6, rng), rng.random((6, 5, 3))
+    together = mixture.fit(z, weight, uniform)[1]
+    monkeypatch.setattr(mixture, "BATCH_VALUES", 1)
+    alone = mixture.fit(z, weight, uniform)[1]
+    for run, drawn in enumerate(weight.astype(bool)):
+        assert adjusted_rand_score(alone[run, drawn], together[run, drawn]) == 1
+
+
+# --- stability ----------------------------------------------------------------------------------------------------
+
+
+def test_rand_index_equals_scikit_learn_on_shared_patients(rng):
+    label, weight = rng.integers(0, 3, (5, 40)), stability.subsamples(40, 5, rng)
+    label[:, :20] = 0  # some agreement
+    member = (label[:, None] == np.arange(3)[:, None]) * weight[:, None]
+    expected = [
+        adjusted_rand_score(label[a, both], label[b, both])
+        for a in range(5)
+        for b in range(a + 1, 5)
+        for both in [(weight[a] * weight[b]).astype(bool)]
+    ]
+    assert stability.pairwise_rand(member) == pytest.approx(np.mean(expected), abs=1e-12)
+
+
+def test_rand_index_of_one_cluster_is_agreement():
+    assert stability.pairwise_rand(np.stack([np.ones((3, 9)), np.zeros((3, 9))], axis=1)) == 1
+
+
+def test_jaccard_equals_sets(rng):
+    reference, label = rng.integers(0, 3, 40), rng.integers(0, 3, (4, 40))
+    weight = stability.subsamples(40, 4, rng)
+    indicator = [(one[..., None, :] == np.arange(3)[:, None]).astype(float) for one in (reference, label)]
+    expected = np.zeros(3)
+    for run in range(4):
+        drawn = set(np.flatnonzero(weight[run]))
+        for ours in range(3):
+            a = set(np.flatnonzero(reference == ours)) & drawn
+            others = [set(np.flatnonzero(label[run] == k)) & drawn for k in range(3)]
+            expected[ours] += max(len(a & b) / len(a | b) for b in others) / 4
+    np.testing.assert_allclose(stability.jaccard(indicator[0], indicator[1] * weight[:, None], weight), expected)
+
+
+def test_a_subsample_is_four_fifths_of_the_patients(rng):
+    weight = stability.subsamples(50, 30, rng)
+    assert (weight.sum(axis=1) == 40).all()
+    assert len(np.unique(weight, axis=0)) == 30
+
+
+def test_p_value_counts_the_observed_one_in():
+    null = np.array([[0.1, 0.5], [0.2, 0.6], [0.3, 0.7]])
+    np.testing.assert_allclose(stability.tail_share(np.array([0.25, 0.8]), null), [0.5, 0.25])
+
+
+def test_an_extreme_value_is_not_bounded_by_the_number_of_data_sets(rng):
+    null = rng.uniform(0.4, 0.5, (40, 1))
+    assert stability.standardised(np.array([0.99]), null)[0, 0] > 10
+
+
+# --- the null -----------------------------------------------------------------------------------------------------
+
+
+def _samples(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
+    normal = rng.normal(size=n)
+    return {
+        "normal": normal,
+        "skewed": np.exp(normal),
+        "heavy": rng.standard_t(3, n),
+        "two": np.where(rng.random(n) < 0.3, normal + 8, normal),
+        "tied": np.round(normal, 1),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["normal", "skewed", "heavy", "two", "tied"])
+def test_a_margin_has_one_mode(kind, rng):
+    margin = stability.unimodal(_samples(kind, 200, rng))
+    with np.errstate(divide="ignore"):
+        density = np.diff(margin.probability) / np.diff(margin.value)
+    rise = np.sign(np.diff(density[np.isfinite(density)]))
+    rise = rise[np.abs(np.diff(density[np.isfinite(density)])) > 1e-9]
+    assert (np.diff(rise) <= 0).all(), "the density rises again after it has fallen"
+
+
+def test_a_margin_with_one_mode_is_kept_and_two_modes_are_filled(rng):
+    def distance(x: np.ndarray) -> float:
+        margin, ordered = stability.unimodal(x), np.sort(x)
+        there = np.interp(ordered, margin.value, margin.probability)
+        return float(np.abs(there - (np.arange(len(x)) + 0.5) / len(x)).max())
+
+    assert distance(_samples("normal", 400, rng)) < 0.04
+    assert distance(_samples("skewed", 400, rng)) < 0.04
+    assert distance(_samples("two", 400, rng)) > 0.07
+
+
+def test_the_null_keeps_correlation_and_skew_but_no_gap(rng):
+    normal = rng.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], 500)
+    group = rng.random(500) < 0.3
+    data = np.column_stack([normal[:, 0], np.exp(normal[:, 1]), np.where(group, 8, 0) + rng.normal(size=500)])
+    drawn = stability.Null.of(data).draw(20_000, rng)
+    correlation = [np.corrcoef(np.column_stack([x[:, 0], np.log(x[:, 1])]), rowvar=False)[0, 1] for x in (data, drawn)]
+    assert correlation[1] == pytest.approx(correlation[0], abs=0.05)
+    assert skew(drawn[:, 1]) == pytest.approx(skew(data[:, 1]), rel=0.25)
+    assert ((data[:, 2] > 3.5) & (data[:, 2] < 4.5)).mean() < 0.01
+    assert ((drawn[:, 2] > 3.5) & (drawn[:, 2] < 4.5)).mean() > 0.03
