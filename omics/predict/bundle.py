@@ -7,8 +7,11 @@ on a fixed list, and the manifest's hashes are verified before anything is read.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,6 +32,9 @@ from omics.prepare import Recipe, prepare
 from omics.schema import DataError, IntegrityError, view_names
 
 CARD = "card"
+_SCHEMA = "schema.json"
+#: How skops writes addresses: as ids of objects, and as names of files.
+_ADDRESS = re.compile(r'(?<="__id__": )\d+|\d+(?=\.npy)')
 CLASSIFIER = "classifier"
 INTENDED_USE = (
     "research use only: probability of relapse within the horizon, for patients like those of the training cohort; "
@@ -121,7 +127,7 @@ def train(
             **parameters,
         }
         tree.attrs[CARD] = json.dumps(card, sort_keys=True)
-        frozen = np.frombuffer(skops.io.dumps(fitted.pipeline_), dtype=np.uint8)
+        frozen = np.frombuffer(_canonical(skops.io.dumps(fitted.pipeline_)), dtype=np.uint8)
         tree[CLASSIFIER] = xr.DataTree(xr.Dataset({"skops": ("byte", frozen)}))
         cohort.write_tree(tree, staging)
 
@@ -135,6 +141,24 @@ def _tree(integration: Integration | None) -> xr.DataTree:
     attrs = {key: value for tree in parts for key, value in tree.attrs.items()}
     nodes["/factors"] = nodes["/factors"].isel(sample=slice(0, 0))
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes})
+
+
+def _canonical(archive: bytes) -> bytes:
+    """The same skops archive for the same model: objects numbered as they occur, no addresses and no dates.
+
+    skops names objects and files by their address in memory, so that every run would give another digest.
+    """
+    with zipfile.ZipFile(io.BytesIO(archive)) as packed:
+        files = {name: packed.read(name) for name in packed.namelist()}
+    schema = files.pop(_SCHEMA).decode()
+    number = {address: str(count) for count, address in enumerate(dict.fromkeys(_ADDRESS.findall(schema)))}
+    renamed = {_ADDRESS.sub(lambda found: number[found.group()], name): content for name, content in files.items()}
+    renamed[_SCHEMA] = _ADDRESS.sub(lambda found: number[found.group()], schema).encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as packed:
+        for name, content in sorted(renamed.items()):
+            packed.writestr(zipfile.ZipInfo(name), content)
+    return out.getvalue()
 
 
 def load(path: str | os.PathLike[str]) -> Bundle:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import dask
@@ -283,6 +285,14 @@ def test_forest_bundle_too_and_it_predicts_like_the_classifier(store, tree, pati
     fitted = classifier(store, model="forest").fit(ids, y)
     np.testing.assert_allclose(ours.loc[ids, "probability"], fitted.predict_proba(ids)[:, 1], rtol=1e-12)
     assert roc_auc_score(y, ours.loc[ids, "probability"]) > 0.7
+
+
+def test_the_same_training_gives_the_same_digest_in_another_process(store, tmp_path):
+    train(store, tmp_path / "here", features="clinical", horizon=HORIZON)
+    there = str(tmp_path / "there")
+    code = f"from omics.predict import train; train({str(store)!r}, {there!r}, features='clinical', horizon={HORIZON})"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert digest(tmp_path / "here") == digest(there)
 
 
 def test_a_bundle_holds_no_patient(bundle_path, patients):
