@@ -22,16 +22,19 @@ VALID = 0.75
 RARE = stability.SMALLEST_SHARE
 #: Level of the tests against the cluster-free null.
 LEVEL = 0.05
+#: A difference in mean adjusted Rand index that is within what other subsamples would give.
+ABOUT_AS_STABLE = 0.05
 
 
 class Subtypes(ClusterMixin, BaseEstimator):
     """Cluster patients on their factors, with as many clusters as survive resampling and beat a cluster-free null.
 
     A Gaussian mixture with a shared diagonal covariance on standardised factors; factors that are more uncertain than
-    they vary are left out. With ``n_subtypes=None`` the largest number is taken of which every cluster is stable (mean
-    Jaccard index of at least 0.75 over subsamples of the patients) and which is more stable than clusters in
-    cluster-free data of the same correlations, skew and tails. If none is, it is the number that exceeds the
-    cluster-free data most; and there is one subtype, "no structure", where no number exceeds it (p > 0.05).
+    they vary are left out. With ``n_subtypes=None`` a number counts if every cluster is stable (mean Jaccard index of
+    at least 0.75 over subsamples of the patients) and if it is more stable than clusters in cluster-free data of the
+    same correlations, skew and tails; the largest is taken whose stability (mean adjusted Rand index) is within 0.05
+    of the best of these. If none counts, it is the number that exceeds the cluster-free data most; and there is one
+    subtype, "no structure", where no number exceeds it (p > 0.05).
 
     Parameters
     ----------
@@ -286,11 +289,18 @@ def _most_probable(probability: pd.DataFrame) -> pd.Series:
 
 
 def _choose(numbers: list[int], measured: stability.Comparison) -> int:
-    """The largest number that is valid and beats the null, or else the one that beats it most; 1 if none does."""
+    """The largest of the most stable numbers that beat the null; 1 if none does.
+
+    Numbers of which every cluster is valid come first. Among them, a larger one must be about as stable as the best:
+    one wide cluster cut in two is more stable than chance, yet less so than the clusters themselves.
+    """
     if measured.p_overall > LEVEL:
         return 1
-    valid = np.flatnonzero((measured.weakest >= VALID) & (measured.p_value <= LEVEL))
-    return numbers[valid[-1] if len(valid) else int(measured.excess.argmax())]
+    valid = (measured.weakest >= VALID) & (measured.p_value <= LEVEL)
+    if not valid.any():
+        return numbers[int(measured.excess.argmax())]
+    best = measured.rand[valid].max()
+    return numbers[np.flatnonzero(valid & (measured.rand >= best - ABOUT_AS_STABLE))[-1]]
 
 
 def _stability_table(numbers: list[int], measured: stability.Comparison) -> xr.Dataset:
