@@ -114,20 +114,31 @@ as_json = click.option("--json", "as_json", is_flag=True, show_default=False, he
 progress = click.option("--progress/--no-progress", default=True, help="Show progress on stderr.")
 
 
-def computing(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Where and how wide to compute: passed on as one argument, ``computing``."""
-    options = (
-        click.option(
-            "--cluster",
-            default="threads",
-            metavar="threads|local|tcp://HOST:PORT",
-            help="Compute in threads, in processes of this machine, or on a running dask scheduler.",
-        ),
-        click.option("--workers", type=click.IntRange(min=1), help="Threads or processes; default: all cores."),
-        click.option("--memory", metavar="SIZE", help="Memory of one process, for example 4GiB (--cluster local)."),
-        progress,
-    )
-    return _gathered(function, options, ("cluster", "workers", "memory", "progress"), "computing", dict)
+def computing(default: str) -> Decorator:
+    """Where and how wide to compute: passed on as one argument, ``computing``.
+
+    Parameters
+    ----------
+    default : {"threads", "local"}
+        Threads where arrays do the work; processes where Python holds the lock for much of it, as in fits of mofapy2,
+        of which two threads run hardly more than one at a time.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        options = (
+            click.option(
+                "--cluster",
+                default=default,
+                metavar="threads|local|tcp://HOST:PORT",
+                help="Compute in threads, in processes of this machine, or on a running dask scheduler.",
+            ),
+            click.option("--workers", type=click.IntRange(min=1), help="Threads or processes; default: all cores."),
+            click.option("--memory", metavar="SIZE", help="Memory of one process, for example 4GiB (--cluster local)."),
+            progress,
+        )
+        return _gathered(function, options, ("cluster", "workers", "memory", "progress"), "computing", dict)
+
+    return decorate
 
 
 def settings(kind: type) -> Decorator:

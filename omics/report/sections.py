@@ -305,8 +305,8 @@ def _stability(tree: xr.DataTree, chosen: int) -> list[Figure]:
     caption = (
         "How alike two clusterings of resampled patients are, and how well the least stable subtype comes back; 1 is "
         "identical. A number of subtypes counts only if it lies above the grey area, which data without any clusters "
-        f"reach, and its least stable subtype reaches {figures.STABLE} (dotted); of these, the largest that is about as "
-        "stable as the best is chosen."
+        f"reach, and its least stable subtype reaches {figures.STABLE} (dotted); of these, the largest that is about "
+        "as stable as the best is chosen."
     )
     return [Figure(figures.stability(table, chosen), caption)]
 

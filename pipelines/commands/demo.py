@@ -19,7 +19,7 @@ _CONFIG = Path(__file__).parents[1] / "configs" / "demo.toml"
     "omics info demo/results/subtypes.zarr",
 )
 @click.argument("folder", metavar="[DIR]", default="demo", type=click.Path(path_type=Path))
-@options.computing
+@options.computing("local")
 def command(folder: Path, computing: dict[str, Any]) -> None:
     """Simulate a paediatric ALL cohort in DIR (default: demo), run everything on it, print where the report is.
 

@@ -15,7 +15,7 @@ from pipelines import cluster, config, options, steps, summary
 @options.settings(config.Evaluate)
 @options.seed
 @options.overwrite
-@options.computing
+@options.computing("local")
 def command(
     prepared: Path, output: Path, settings: config.Evaluate, seed: int, overwrite: bool, computing: dict[str, Any]
 ) -> None:

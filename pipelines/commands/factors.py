@@ -15,7 +15,7 @@ from pipelines import cluster, config, options, steps, summary
 @options.settings(config.Factors)
 @options.seed
 @options.overwrite
-@options.computing
+@options.computing("local")
 def command(
     prepared: Path, output: Path, settings: config.Factors, seed: int, overwrite: bool, computing: dict[str, Any]
 ) -> None:

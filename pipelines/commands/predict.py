@@ -21,7 +21,7 @@ from pipelines import cluster, options, steps
     help="TSV file to write; default: standard output.",
 )
 @options.overwrite
-@options.computing
+@options.computing("threads")
 def command(model: Path, cohort: Path, output: Path | None, overwrite: bool, computing: dict[str, Any]) -> None:
     """Predict relapse for the patients of COHORT.zarr with a trained MODEL/.
 

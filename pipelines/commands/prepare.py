@@ -13,7 +13,7 @@ from pipelines import cluster, config, options, steps, summary
 @options.output("prepared")
 @options.settings(config.Prepare)
 @options.overwrite
-@options.computing
+@options.computing("threads")
 def command(cohort: Path, output: Path, settings: config.Prepare, overwrite: bool, computing: dict[str, Any]) -> None:
     """Transform the values of COHORT.zarr into PREPARED.zarr.
 

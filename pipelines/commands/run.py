@@ -24,7 +24,7 @@ from pipelines import run as graph
 @click.option("--resume", is_flag=True, show_default=False, help="Keep what is up to date.")
 @click.option("--force", multiple=True, metavar="STEP", help="With --resume: run this step in any case.")
 @options.overwrite
-@options.computing
+@options.computing("local")
 def command(
     file: Path,
     output: Path | None,

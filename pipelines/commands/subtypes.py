@@ -15,7 +15,7 @@ from pipelines import cluster, config, options, steps, summary
 @options.settings(config.Subtypes)
 @options.seed
 @options.overwrite
-@options.computing
+@options.computing("threads")
 def command(
     factors: Path, output: Path, settings: config.Subtypes, seed: int, overwrite: bool, computing: dict[str, Any]
 ) -> None:

@@ -34,12 +34,16 @@ n_factors = 3
 """
 
 
+#: Commands that start processes of their own unless told otherwise; tests that mean processes say so.
+_THREADS = {f"OMICS_{name}_CLUSTER": "threads" for name in ("DEMO", "RUN", "FACTORS", "EVALUATE", "TRAIN")}
+
+
 @pytest.fixture(scope="session")
 def omics() -> Omics:
     """Call ``omics`` with these arguments."""
 
     def call(*arguments: Any) -> Result:
-        return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+        return CliRunner(env=_THREADS).invoke(cli, [str(argument) for argument in arguments])
 
     return call
 
