@@ -19,7 +19,7 @@ import sys
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -77,8 +77,7 @@ def publish(path: str | os.PathLike[str], provenance: Provenance, *, overwrite: 
         The disk is full, or another process writes to `path`.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target):
+    with _parents(target), _locked(target):
         _tidy(target)
         _refuse_target(target, provenance.inputs, overwrite)
         staging = target.parent / f".{target.name}.staging-{uuid.uuid4().hex[:12]}"
@@ -96,6 +95,19 @@ def publish(path: str | os.PathLike[str], provenance: Provenance, *, overwrite: 
             ) from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def _parents(target: Path) -> Iterator[None]:
+    """Make the folders above `target`; where nothing was published in them, take them away again."""
+    made = [folder for folder in target.parents if not folder.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        for folder in made:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _tidy(target: Path) -> None:
@@ -260,8 +272,9 @@ def read_manifest(path: str | os.PathLike[str]) -> dict[str, Any]:
         What is there has no valid manifest, so it was never published.
     """
     folder = Path(path)
-    if not folder.exists():
-        raise UsageError("no such artefact", where=str(folder), fix="check the path")
+    if not folder.is_dir():
+        what = "this is a file, not an artefact" if folder.exists() else "no such artefact"
+        raise UsageError(what, where=str(folder), fix="check the path")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         manifest["noun"], manifest["digest"], manifest["files"]

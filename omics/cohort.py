@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 import zarr
-from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from omics.artefact import Provenance, publish, verify
 from omics.blocks import BLOCK_SAMPLES, features_per_block
@@ -83,7 +83,13 @@ def write_tree(tree: xr.DataTree, folder: Path) -> None:
     laid.to_zarr(folder, mode="w", zarr_format=3, consolidated=False, encoding=encoding)
 
 
-def _chunks_of(array: xr.DataArray) -> tuple[int, ...]:
+def write_node(dataset: xr.Dataset, folder: Path, group: str) -> None:
+    """Add one node to the tree below `folder`, with the codecs of :func:`write_tree`."""
+    laid = _laid_out(dataset)
+    laid.to_zarr(folder, group=group, mode="a", zarr_format=3, consolidated=False, encoding=_encoding(laid))
+
+
+def _chunks_of(array: xr.DataArray | xr.Variable) -> tuple[int, ...]:
     if array.dims[:2] == ("sample", "feature") and array.ndim == 2:
         rows = min(array.shape[0], BLOCK_SAMPLES)
         return max(rows, 1), max(1, min(array.shape[1], features_per_block(array.shape[0], array.dtype.itemsize)))
@@ -101,12 +107,13 @@ def _laid_out(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _encoding(dataset: xr.Dataset) -> dict[str, dict[str, Any]]:
-    numeric = [name for name in dataset.variables if not is_text(dataset[name])]
-    return {
-        str(name): {"chunks": _chunks_of(dataset[name]), "compressors": compressors(), "filters": []}
-        for name in numeric
-        if dataset[name].ndim
-    }
+    encoding: dict[str, dict[str, Any]] = {}
+    for name, array in dataset.variables.items():
+        if is_text(array):
+            encoding[str(name)] = {"compressors": [ZstdCodec(), Crc32cCodec()]}
+        elif array.ndim:
+            encoding[str(name)] = {"chunks": _chunks_of(array), "compressors": compressors(), "filters": []}
+    return encoding
 
 
 def compressors() -> list[Any]:
@@ -181,7 +188,7 @@ class ViewWriter:
         }
         coords.update({key: ("feature", _encode(pd.Series(column))) for key, column in (annotation or {}).items()})
         labels = describe(xr.Dataset(coords=coords, attrs=self._attrs), "view")
-        labels.to_zarr(self._folder, group=self._path, mode="a", zarr_format=3, consolidated=False)
+        write_node(labels, self._folder, self._path)
 
 
 # --- tables, rows -------------------------------------------------------------------------------------------------

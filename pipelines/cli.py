@@ -75,6 +75,9 @@ class LazyGroup(click.Group):
         except KeyboardInterrupt:
             click.echo("\ninterrupted", err=True)
             ctx.exit(_INTERRUPT)
+        except BrokenPipeError:  # who read our output has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            ctx.exit(0)
         except Exception as error:  # the one place where every fault ends, so that users see no traceback
             ctx.exit(_explain(error, debug=bool(ctx.meta.get("debug"))))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from omics.read import INPUTS
 from omics.schema import UsageError
 
 T = TypeVar("T")
@@ -192,9 +193,10 @@ def load_clinical(path: Path) -> Mapping[str, Any]:
 
 
 def clinical_columns(columns: Any, where: str) -> Mapping[str, Any]:
-    """Check the shape of a mapping of clinical columns; their names are checked when the file is read."""
+    """Check the names and the shape of a mapping of clinical columns."""
     if not isinstance(columns, dict):
         raise UsageError(f"a table is expected, got {columns!r}", where=where)
+    _refuse_unknown(columns, INPUTS, where)
     for name, column in columns.items():
         here = f"{where}, {name}"
         if isinstance(column, dict):
@@ -222,7 +224,7 @@ def mapped(assignments: Iterable[str]) -> Mapping[str, Any]:
             columns[name] = f"{column}{colon}{unit}"  # a colon may be part of the column's name
         if not name or not column + unit:
             raise UsageError(f"cannot read '{text}'", where="--map", fix="for example --map event_time=followup:days")
-    return columns
+    return clinical_columns(columns, "--map")
 
 
 def _read(path: Path) -> dict[str, Any]:

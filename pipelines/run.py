@@ -172,7 +172,7 @@ def why(step: Step, record: Mapping[str, Any] | None, force: Collection[str] = (
         return f"{step.output.name} was not made by this run"
     try:
         if step.output.is_dir():
-            verify(step.output)
+            verify(step.output, hashes=True)
         if digest(step.output) != record["output"]:
             return f"{step.output.name} is not what the last run made"
     except IntegrityError as error:

@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from omics import cohort, outcome, predict, read, report
 from omics import prepare as preparation
 from omics import subtypes as clustering
-from omics.artefact import Provenance, publish, read_manifest, read_run
+from omics.artefact import Provenance, publish, read_manifest, read_run, verify
 from omics.factors import MOFA
 from omics.schema import DataError, UsageError, describe
 from pipelines import config
@@ -84,24 +85,32 @@ def subtypes(source: Path, output: Path, settings: config.Subtypes, *, seed: int
     parameters = {**config.parameters(settings), "seed": seed}
     with _published("subtypes", output, source, parameters, overwrite) as write:
         model = cohort.open(source, noun="factors")
+        active = cohort.node(model, "variance")["active"].to_numpy() == 1
         clusters = clustering.Subtypes(
-            n_subtypes=settings.n_subtypes,
+            n_subtypes=settings.n_subtypes if active.any() else 1,  # nothing to tell patients apart: no structure
             max_subtypes=settings.max_subtypes,
             n_resamples=settings.resamples,
             n_null=settings.null_sets,
             random_state=seed,
-        ).fit(_active(model))
+        ).fit(_telling(model, active))
         write(_merged(clusters.to_tree(), _comparison(clusters.labels_, model), _clinical(model)))
 
 
-def _active(model: xr.DataTree) -> xr.Dataset:
-    """Scores of the factors that explain something; those that MOFA switched off are constant."""
-    active = cohort.node(model, "variance")["active"].to_numpy() == 1
-    if not active.any():
+def _telling(model: xr.DataTree, active: np.ndarray) -> xr.Dataset:
+    """Scores of the factors that explain something; if none does, of those that vary at all.
+
+    Raises
+    ------
+    DataError
+        MOFA switched all factors off.
+    """
+    factors = cohort.node(model, "factors").compute()
+    chosen = active if active.any() else factors["score"].std("sample").to_numpy() > 0
+    if not chosen.any():
         raise DataError(
-            "no factor explains anything", where="/variance", fix="learn them from other layers or features"
+            "all factors are constant", where="/factors", fix="learn them from other layers or with more features"
         )
-    return cohort.node(model, "factors").isel(factor=active).compute()
+    return factors.isel(factor=chosen)
 
 
 def _comparison(labels: pd.Series, model: xr.DataTree) -> xr.DataTree:
@@ -123,6 +132,7 @@ def evaluate(source: Path, output: Path, settings: config.Evaluate, *, seed: int
 
 def train(source: Path, output: Path, settings: config.Train, *, seed: int, overwrite: bool = False) -> None:
     """Freeze a model of relapse, fitted on all patients of a prepared cohort."""
+    verify(source, hashes=True)
     predict.train(source, output, random_state=seed, overwrite=overwrite, **_with_mofa(settings))
 
 
@@ -134,7 +144,7 @@ def _with_mofa(settings: config.Evaluate | config.Train) -> dict[str, Any]:
 
 def predictions(model: Path, new: Path) -> pd.DataFrame:
     """Predict relapse for the patients of a cohort with a frozen model."""
-    return predict.predict(predict.load(model), cohort.open(new, noun=("cohort", "prepared")))
+    return predict.predict(predict.load(model), cohort.open(new, noun=("cohort", "prepared"), hashes=True))
 
 
 def present(folder: Path) -> dict[str, Path]:
@@ -153,7 +163,7 @@ def present(folder: Path) -> dict[str, Path]:
 
 def write_report(artefacts: Mapping[str, Path], output: Path, *, title: str, overwrite: bool = False) -> None:
     """Write one HTML page of artefacts, given by noun."""
-    trees = {noun: cohort.open(path, noun=noun) for noun, path in artefacts.items() if noun != "model"}
+    trees = {noun: cohort.open(path, noun=noun, hashes=True) for noun, path in artefacts.items() if noun != "model"}
     manifests = {noun: {**read_manifest(path), "run": read_run(path)} for noun, path in artefacts.items()}
     report.write_report(
         output,
@@ -175,7 +185,8 @@ def write_report(artefacts: Mapping[str, Path], output: Path, *, title: str, ove
 def _published(
     noun: str, output: Path, source: Path, parameters: Mapping[str, Any], overwrite: bool
 ) -> Iterator[Callable[[xr.DataTree], None]]:
-    """Claim `output`, yield what writes its tree, publish."""
+    """Claim `output`, yield what writes its tree, publish; a damaged `source` is refused before the work."""
+    verify(source, hashes=True)
     with publish(output, Provenance(noun, parameters, [source]), overwrite=overwrite) as staging:
         yield partial(cohort.write_tree, folder=staging)
 

@@ -209,7 +209,8 @@ def _check(clinical: pd.DataFrame, endpoint: str, *, codes: Mapping[int, str]) -
         raise DataError(
             f"endpoint '{endpoint}' needs the column {' and '.join(map(repr, missing))}",
             where="clinical table",
-            fix=f"there are: {', '.join(map(str, clinical.columns)) or 'no columns'}",
+            fix="ingest again and say where it is, for example --map event=COLUMN --map event_time=COLUMN:days; "
+            f"there are: {', '.join(map(str, clinical.columns)) or 'no columns'}",
         )
     strange = clinical.loc[clinical[event].notna() & ~clinical[event].isin(list(codes)), event]
     if len(strange):

@@ -212,32 +212,30 @@ def _scores(table: pd.DataFrame) -> _Scores:
 
 def _figures(predictions: pd.DataFrame, n_bootstrap: int, random_state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     """AUC and Brier score of each row, and paired differences of AUC; pairs count within a fold and repeat."""
-    drawn = {"n_bootstrap": n_bootstrap, "random_state": random_state}
+    drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "random_state": random_state}
     parts = {key: _scores(table) for key, table in predictions.groupby(["features", "model"], sort=False)}
     metrics, differences = [], []
     for (features, model), part in parts.items():
         row = {"features": features, "model": model}
-        area = _or_nothing(auc_interval, part.outcome, part.probability, part.weight, part.fold, **drawn)
-        score = _or_nothing(brier_interval, part.outcome, part.probability, part.weight, part.fold, **drawn)
+        area = _or_nothing(auc_interval, part, **drawn)
+        score = _or_nothing(brier_interval, part, **drawn)
         metrics += [{**row, "metric": "auc", **area._asdict()}, {**row, "metric": "brier", **score._asdict()}]
     for model in predictions["model"].unique():
         for one, other in _COMPARISONS:
             if (one, model) in parts and (other, model) in parts:
-                a, b = parts[one, model], parts[other, model]
-                gap = _or_nothing(auc_difference, a.outcome, a.probability, b.probability, a.weight, a.fold, **drawn)
+                gap = _or_nothing(auc_difference, parts[one, model], parts[other, model], **drawn)
                 row = {"comparison": f"{one} - {other}", "model": model, "metric": "auc"}
                 differences.append({**row, **gap._asdict()})
     columns = ["comparison", "model", "metric", "estimate", "lower", "upper"]
     return pd.DataFrame(metrics), pd.DataFrame(differences, columns=columns)
 
 
-def _or_nothing(
-    figure: Callable[..., Interval], outcome: np.ndarray, scores: np.ndarray, *rest: Any, **drawn: Any
-) -> Interval:
+def _or_nothing(figure: Callable[..., Interval], part: _Scores, other: _Scores | None = None, **drawn: Any) -> Interval:
     """The figure, or NaN where no fold of the model could be fitted."""
-    if np.isnan(scores).all():
+    compared = [one.probability for one in (part, other) if one is not None]
+    if any(np.isnan(scores).all() for scores in compared):
         return Interval(np.nan, np.nan, np.nan, 0, 0)
-    return figure(outcome, scores, *rest, **drawn)
+    return figure(part.outcome, *compared, part.weight, part.fold, **drawn)
 
 
 def _folds(jobs: Sequence[_Job], held: Sequence[_Held]) -> pd.DataFrame:

@@ -53,7 +53,10 @@ def _annotation(view: xr.Dataset) -> xr.Dataset:
 
 
 def match(view: xr.Dataset, features: xr.Dataset, *, where: str) -> xr.Dataset:
-    """The view with exactly those features, by id and in that order; NaN where it lacks one.
+    """The view with exactly those features, by id and in that order.
+
+    A feature that the view lacks is NaN, and listed in the attribute ``absent_features``; but where the view says with
+    the attribute ``unlisted`` what such a feature is (0 for genes that a list of mutations does not name), it is that.
 
     Parameters
     ----------
@@ -71,24 +74,33 @@ def match(view: xr.Dataset, features: xr.Dataset, *, where: str) -> xr.Dataset:
     """
     wanted, here = features.indexes["feature"], view.indexes["feature"]
     values, absent = view["value"].data, list(view.attrs.get("absent_features", ()))
+    unlisted = view.attrs.get("unlisted")
     if not here.equals(wanted):
         position = here.get_indexer(wanted)
         present = position >= 0
-        if not present.any():
+        if not present.any() and unlisted is None:
             raise DataError(
                 f"none of the {len(wanted)} features is there: {_some(wanted)} expected, {_some(here)} found",
                 where=where,
                 fix="use the ids of the cohort that was fitted",
             )
-        values = values[:, np.maximum(position, 0)]
-        if isinstance(values, da.Array):
-            values = values.rechunk({1: features_per_block(len(values), values.itemsize)})
-        if not present.all():
-            values = _on_blocks(transforms.blank, values, f=present)
+        values = _columns(values, position, np.nan if unlisted is None else unlisted)
+        if unlisted is None:
             absent += wanted[~present].tolist()
     value = xr.Variable(("sample", "feature"), values, view["value"].attrs)
     annotation = {key: column for key, column in features.coords.items() if column.dims == ("feature",)}
     return view.drop_dims("feature").assign(value=value).assign_coords(annotation).assign_attrs(absent_features=absent)
+
+
+def _columns(values: Any, position: np.ndarray, otherwise: float) -> Any:
+    """The columns at those positions; `otherwise` where the position is -1."""
+    present = position >= 0
+    if not present.any():
+        return np.full((len(values), len(position)), otherwise, dtype=np.float32)
+    values = values[:, np.maximum(position, 0)]
+    if isinstance(values, da.Array):
+        values = values.rechunk({1: features_per_block(len(values), values.itemsize)})
+    return values if present.all() else _on_blocks(partial(transforms.blank, otherwise=otherwise), values, f=present)
 
 
 def _some(ids: pd.Index) -> str:

@@ -152,9 +152,9 @@ def pool(left: Moments, right: Moments) -> Moments:
 # --- kernels that apply what was learned --------------------------------------------------------------------------
 
 
-def blank(values: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """Values, NaN in the columns that are not present."""
-    return np.where(present, values, np.float32(np.nan))
+def blank(values: np.ndarray, present: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
+    """Values, `otherwise` in the columns that are not present."""
+    return np.where(present, values, np.float32(otherwise))
 
 
 def take_off(values: np.ndarray, offset: np.ndarray) -> np.ndarray:

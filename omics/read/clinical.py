@@ -48,6 +48,7 @@ _EVENT_WORDS: Mapping[str, float] = MappingProxyType(
         **dict.fromkeys(("3", "secondmalignancy", "secondmalignantneoplasm", "smn", "secondcancer"), 3.0),
     }
 )
+_OLDEST = 120
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _PADDED = re.compile(r"0\d+", re.ASCII)
 
@@ -138,19 +139,27 @@ def read_clinical(
     plain = {name: given[name] for name in (*_NUMBERS, *_TEXTS, "refractory") if name in given}
     table = pd.DataFrame(plain, index=raw.index).join(outcome(pd.DataFrame(given, index=raw.index), path, notes))
     table = table.join(_other_columns(raw, used | {patient}, set(table.columns), notes))
+    if not {"event", "death"} & set(table):
+        notes.append(
+            "warning: clinical: no outcome is recognised; say which columns hold it, for example "
+            "--map event=COLUMN --map event_time=COLUMN:days (or [clinical] in the configuration)"
+        )
     notes += _doubts(table)
     return table.sort_index(), notes
 
 
 def _doubts(table: pd.DataFrame) -> list[str]:
-    """Values that are possible and look like another unit."""
+    """Values that look like another unit, or like a slip of the pen."""
     likely = (
         ("wbc", 1000, "is it in cells/uL instead of 10^9/L?"),
         ("mrd", 0.5, "is it in percent? then give its unit"),
         ("event_time", 30, "is it in days or months? then give its unit"),
         ("death_time", 30, "is it in days or months? then give its unit"),
     )
-    return [
+    ages = table["age"].dropna() if "age" in table else pd.Series(dtype=float)
+    strange = ages[(ages < 0) | (ages > _OLDEST)]
+    impossible = [f"warning: clinical: the age of {patient} is {age:g} years" for patient, age in strange.items()]
+    return impossible + [
         f"warning: clinical: the median of {name} is {table[name].median():g}; {question}"
         for name, limit, question in likely
         if name in table and table[name].median() > limit

@@ -207,7 +207,8 @@ def _open_mutations(
 
 def _write_mutations(staging: Path, mutations: Mutations, selection: Selection) -> None:
     genes, values = carrier_matrix(mutations, selection)
-    attrs = {"kind": "mutation", "likelihood": "bernoulli", "units": "1"}
+    # A MAF lists what is mutated: in a patient who was sequenced, a gene that it does not list is not.
+    attrs = {"kind": "mutation", "likelihood": "bernoulli", "units": "1", "unlisted": 0.0}
     writer = cohort.ViewWriter(staging, "mutation", selection.patients, attrs)
     writer.append(genes, values)
     writer.close({"gene": genes, "chromosome": [mutations.chromosome[gene] for gene in genes]})
@@ -221,7 +222,7 @@ def _write_tables(staging: Path, clinical: pd.DataFrame | None, kept: Account) -
     if clinical is not None:
         nodes["clinical"] = describe(cohort.from_table(clinical, "sample"), "clinical")
     for name, dataset in nodes.items():
-        dataset.to_zarr(staging, group=name, mode="a", zarr_format=3, consolidated=False)
+        cohort.write_node(dataset, staging, name)
 
 
 def _check(staging: Path) -> None:

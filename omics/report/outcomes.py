@@ -185,7 +185,8 @@ def evaluation_section(artefacts: Artefacts) -> Section | None:
             Figure(
                 _difference_figure(differences.dropna(subset="estimate")),
                 "Differences on the same patients; both is clinical + omics. "
-                "An interval that covers 0 (dashed) cannot decide which is better.",
+                "An interval that covers 0 (dashed) cannot decide which is better. Each interval stands for itself: "
+                "they are not adjusted for the number of comparisons.",
             )
         )
     parts.append(Group(drawn))

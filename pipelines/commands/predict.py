@@ -30,7 +30,10 @@ def command(model: Path, cohort: Path, output: Path | None, overwrite: bool, com
     if output:
         steps.refuse_existing(output, overwrite)
     with cluster.on(**computing):
-        text = steps.predictions(model, cohort).to_csv(sep="\t", index=False)
+        table = steps.predictions(model, cohort)
+    # a spreadsheet would compute a sample named =cmd()
+    table["sample"] = table["sample"].str.replace(r"^(?=[=+\-@])", "'", regex=True)
+    text = table.to_csv(sep="\t", index=False)
     if output:
         with steps.whole_file(output) as aside:
             aside.write_text(text, encoding="utf-8")

@@ -22,7 +22,7 @@ from pipelines import run as graph
 @click.option("--seed", type=click.IntRange(min=0), help="Seed; default: the file's.")
 @click.option("--dry-run", is_flag=True, show_default=False, help="Say what would run, and why; write nothing.")
 @click.option("--resume", is_flag=True, show_default=False, help="Keep what is up to date.")
-@click.option("--force", multiple=True, metavar="STEP", help="With --resume: run this step in any case.")
+@click.option("--force", multiple=True, metavar="STEP", help="Run this step in any case; implies --resume.")
 @options.overwrite
 @options.computing("local")
 def command(
@@ -46,4 +46,4 @@ def command(
                 click.echo(f"{step.name:9} -> {step.output}: {reason or 'up to date'}")
             return
         with cluster.on(**computing):
-            click.echo(graph.execute(planned, resume=resume, overwrite=overwrite, force=force))
+            click.echo(graph.execute(planned, resume=resume or bool(force), overwrite=overwrite, force=force))

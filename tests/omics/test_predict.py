@@ -245,6 +245,21 @@ def test_a_model_that_cannot_be_fitted_is_listed(store, monkeypatch):
     assert metrics.loc["broken", "estimate"].isna().all()
 
 
+def test_a_row_that_cannot_be_fitted_leaves_the_others_their_figures(store, monkeypatch):
+    class Picky(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            if X.shape[1] == 6:  # three factors beside age, sex and white count
+                raise ValueError("too many")
+            return super().fit(X, y, sample_weight)
+
+    monkeypatch.setitem(MODELS, "picky", Model(lambda seed: Picky(), [{}]))
+    result = evaluate(store, horizon=HORIZON, models=("picky",), mofa=MOFA, n_folds=2, n_inner=2, n_bootstrap=20)
+    metrics = cohort.to_table(cohort.node(result, "metrics")).query("metric == 'auc'").set_index("features")["estimate"]
+    assert metrics.notna().to_dict() == {"clinical": True, "omics": True, "both": False}
+    gaps = cohort.to_table(cohort.node(result, "differences")).set_index("comparison")["estimate"]
+    assert gaps.notna().to_dict() == {"both - clinical": False, "omics - clinical": True, "both - omics": False}
+
+
 def test_one_class_is_refused(tree, tmp_path):
     clinical = cohort.clinical_table(tree).assign(event=0.0)
     nodes = {f"/views/{n}": cohort.node(tree, f"views/{n}") for n in ("expression", "methylation", "mutation")}

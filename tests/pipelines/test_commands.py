@@ -21,12 +21,8 @@ def info(omics, path) -> dict:
     return json.loads(result.stdout)
 
 
-#: A model holds a skops archive, which has times and object ids in it: its predictions are compared instead.
-REPRODUCIBLE = sorted({*NAMES.values()} - {"model"})
-
-
 def same_digests(one: Path, other: Path) -> dict[str, bool]:
-    return {name: digest(one / name) == digest(other / name) for name in REPRODUCIBLE}
+    return {name: digest(one / name) == digest(other / name) for name in NAMES.values()}
 
 
 def files(folder: Path) -> set[str]:
@@ -56,7 +52,7 @@ def test_the_commands_one_by_one_give_the_digests_of_a_run(omics, raw, finished,
         result = omics(*call)
         assert result.exit_code == 0, result.stderr
         assert result.stdout, "a command says what it made"
-    assert same_digests(tmp_path, finished) == dict.fromkeys(REPRODUCIBLE, True)
+    assert same_digests(tmp_path, finished) == dict.fromkeys(NAMES.values(), True)
     new = at["cohort"]
     assert omics("predict", at["model"], new).stdout == omics("predict", finished / "model", new).stdout
 
@@ -160,6 +156,63 @@ def test_predict_writes_a_table_to_stdout_or_to_a_file(omics, finished, tmp_path
     assert files(tmp_path) == {"p.tsv"}
 
 
+def one_patients_files(raw: Path, patient: str, folder: Path) -> list[object]:
+    """The raw files cut to one patient, and the arguments that ingest them."""
+    arguments: list[object] = ["--config", raw / "config.toml"]
+    for option, name in (("methylation", "methylation_beta.tsv.gz"), ("expression", "expression_counts.tsv.gz")):
+        table = pd.read_csv(raw / "data" / name, sep="\t", dtype=str, keep_default_na=False)
+        own = [column for column in table if column.startswith(patient)]
+        if own:
+            table[["feature", *own]].to_csv(folder / f"{option}.tsv", sep="\t", index=False)
+            arguments += [f"--{option}", folder / f"{option}.tsv"]
+    maf = pd.read_csv(raw / "data/mutations.maf.gz", sep="\t", comment="#", dtype=str, keep_default_na=False)
+    maf[maf["Tumor_Sample_Barcode"].str.startswith(patient)].to_csv(folder / "m.maf", sep="\t", index=False)
+    sequenced = (raw / "data/sequenced_samples.txt").read_text().split()
+    (folder / "s.txt").write_text("\n".join(one for one in sequenced if one.startswith(patient)) + "\n")
+    clinical = pd.read_csv(raw / "data/clinical.tsv", sep="\t", dtype=str, keep_default_na=False)
+    clinical[clinical["patient_id"] == patient].to_csv(folder / "c.tsv", sep="\t", index=False)
+    return [
+        *arguments,
+        "--mutations",
+        folder / "m.maf",
+        "--sequenced",
+        folder / "s.txt",
+        "--clinical",
+        folder / "c.tsv",
+    ]
+
+
+def test_one_patient_from_files_of_their_own_gets_the_answer_of_the_cohort(omics, raw, finished, tmp_path):
+    """Also the genes that a MAF of one patient does not name are known to be unmutated."""
+    everyone = pd.read_csv(StringIO(omics("predict", finished / "model", finished / "cohort.zarr").stdout), sep="\t")
+    mutated = everyone[everyone["layers"].str.contains("mutation")].set_index("sample")
+    complete, partial = (mutated.index[mutated["layers"].str.count(",") == count][0] for count in (2, 1))
+    for patient in (complete, partial):
+        folder = tmp_path / patient
+        folder.mkdir()
+        made = omics("ingest", folder / "one.zarr", *one_patients_files(raw, patient, folder))
+        assert made.exit_code == 0, made.stderr
+        alone = pd.read_csv(StringIO(omics("predict", finished / "model", folder / "one.zarr").stdout), sep="\t")
+        for name in ("probability", "score_sd", "layers"):
+            assert alone.loc[0, name] == mutated.loc[patient, name]
+
+
+@pytest.mark.parametrize("array", ["clinical/age", "views/methylation/value", "clinical/sample"])
+def test_a_damaged_input_is_refused_before_the_work_and_named(omics, finished, tmp_path, array):
+    copy = tmp_path / "c.zarr"
+    shutil.copytree(finished / "cohort.zarr", copy)
+    chunk = next(file for file in sorted((copy / array / "c").rglob("*")) if file.is_file())
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 4
+    chunk.write_bytes(content)
+    result = omics("prepare", copy, tmp_path / "p.zarr")
+    assert result.exit_code == 6
+    assert str(chunk) in result.stderr
+    assert files(tmp_path) == {"c.zarr"}
+    with pytest.raises(ValueError, match="checksum"):  # and whoever reads without us sees it as well
+        xr.open_datatree(copy)[array].load()
+
+
 def test_check_finds_what_was_tampered_with(omics, finished, tmp_path):
     copy = tmp_path / "c.zarr"
     shutil.copytree(finished / "cohort.zarr", copy)
@@ -212,7 +265,7 @@ def test_a_dry_run_says_what_a_changed_setting_costs(omics, raw, finished):
 def test_processes_give_the_digests_of_threads(omics, raw, finished, tmp_path):
     result = omics("run", raw / "config.toml", "-o", tmp_path / "local", "--cluster", "local", "--workers", 2)
     assert result.exit_code == 0, result.stderr
-    assert same_digests(tmp_path / "local", finished) == dict.fromkeys(REPRODUCIBLE, True)
+    assert same_digests(tmp_path / "local", finished) == dict.fromkeys(NAMES.values(), True)
 
 
 @pytest.mark.slow

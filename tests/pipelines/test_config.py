@@ -63,6 +63,7 @@ def test_values_become_typed_settings_and_paths_are_relative_to_the_file(tmp_pat
         ("[ingest]\n[evaluate]\nmodels = 'forest'", "'forest' is not a list", None),
         ("[ingest]\nclinical = 3", "3 is not a path", None),
         ("ingest = 3", "a section is expected", None),
+        ("[ingest]\n[clinical]\nevnt = 'first'", "unknown key 'evnt'", "did you mean 'event'?"),
         ("[ingest]\n[clinical]\nage = 3", "a column name is expected, got 3", None),
         ("[ingest]\n[clinical]\nage = { colunm = 'a' }", "unknown key 'colunm'", "did you mean 'column'?"),
         ("title = 'x'", "section [ingest] is missing", None),
