@@ -97,7 +97,11 @@ def _chunks_of(array: xr.DataArray | xr.Variable) -> tuple[int, ...]:
 
 
 def _laid_out(dataset: xr.Dataset) -> xr.Dataset:
-    laid = dataset.copy(deep=False)
+    empty = {name: array for name, array in dataset.variables.items() if is_text(array) and not array.size}
+    # xarray would store no objects as floats
+    laid = dataset.assign(
+        {n: (a.dims, a.to_numpy().astype(np.dtypes.StringDType()), a.attrs) for n, a in empty.items()}
+    )
     for name in laid.variables:
         laid[name].encoding = {}
     for name, array in dataset.data_vars.items():
@@ -203,8 +207,7 @@ def from_table(table: pd.DataFrame, dim: str = "row") -> xr.Dataset:
 
 def _encode(column: pd.Series) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind in "OTU":
-        text = column.astype(object).where(column.notna(), "").astype(str).to_numpy(dtype=object)
-        return text if text.size else text.astype(np.dtypes.StringDType())  # xarray stores no objects as floats
+        return column.astype(object).where(column.notna(), "").astype(str).to_numpy(dtype=object)
     if isinstance(column.dtype, pd.api.extensions.ExtensionDtype):  # nullable numbers
         column = column.astype(np.float64 if column.hasnans or column.dtype.kind == "f" else np.int64)
     return column.to_numpy(dtype=np.int8) if column.dtype.kind == "b" else column.to_numpy()

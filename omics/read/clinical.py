@@ -162,7 +162,7 @@ def _doubts(table: pd.DataFrame) -> list[str]:
     return impossible + [
         f"warning: clinical: the median of {name} is {table[name].median():g}; {question}"
         for name, limit, question in likely
-        if name in table and table[name].median() > limit
+        if name in table and table[name].notna().any() and table[name].median() > limit
     ]
 
 

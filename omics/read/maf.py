@@ -85,9 +85,7 @@ def read_maf(path: Path) -> Mutations:
             carriers.setdefault(gene, set()).add(sample)
             chromosome.setdefault(gene, row.get("chromosome", ""))
     _refuse_mixed(builds, path)
-    if not samples:
-        raise DataError("the MAF has a header and no rows", where=str(path), fix="get the file again")
-    build = next(iter(builds)) or "not given"
+    build = next(iter(builds), "") or "not given"
     notes = [
         f"mutation: {len(seen):,} variants in {len(samples):,} samples, genome build {build}; left out: {repeated:,} "
         f"repeated, {intergenic:,} intergenic, {silent:,} silent or outside of genes"
@@ -184,12 +182,20 @@ def choose(mutations: Mutations, sequenced: list[str] | None, path: Path, **rule
     Raises
     ------
     DataError
-        A sample of the MAF is not in the list.
+        There is no list, and nothing in the MAF; or a sample of the MAF is not in the list.
     """
-    chosen = select("mutation", mutations.samples, where=str(path), **rules)
     if sequenced is None:
-        return chosen
+        if not mutations.carriers:
+            raise DataError(
+                "the MAF has no non-synonymous variant",
+                where=str(path),
+                fix="get the file again; if nothing was found in these samples, give the list of sequenced samples",
+            )
+        return select("mutation", mutations.samples, where=str(path), **rules)
     listed = select("mutation", sequenced, where="list of sequenced samples", **rules)
+    if not mutations.samples:
+        return replace(listed, members=[[] for _ in listed.patients])
+    chosen = select("mutation", mutations.samples, where=str(path), **rules)
     unlisted = sorted(set(chosen.patients).difference(listed.patients))
     if unlisted:
         raise DataError(
@@ -226,8 +232,6 @@ def carrier_matrix(mutations: Mutations, selection: Selection) -> tuple[list[str
         for gene, samples in sorted(mutations.carriers.items())
         if (rows := [patient_of[sample] for sample in samples if sample in patient_of])
     }
-    if not carriers:
-        raise DataError("no kept sample has a non-synonymous variant", fix="check the MAF and the timepoint")
     values = np.zeros((len(selection.patients), len(carriers)), dtype=np.float32)
     for column, rows in enumerate(carriers.values()):
         values[rows, column] = 1

@@ -114,8 +114,6 @@ def test_what_is_no_maf(tmp_path):
     with pytest.raises(DataError, match="2 fields, the header has 9") as caught:
         read_maf(path)
     assert "line 4" in str(caught.value)
-    with pytest.raises(DataError, match="header and no rows"):
-        read_maf(written(tmp_path, []))
     path.write_text("feature\ta\nTP53\t1\n")
     with pytest.raises(DataError, match="this is no MAF: column hugo_symbol"):
         read_maf(path)
@@ -124,11 +122,15 @@ def test_what_is_no_maf(tmp_path):
         read_maf(path)
 
 
-def test_nobody_carries_anything(tmp_path):
-    path = written(tmp_path, [variant("TP53", "PAA-09A", "Silent")])
+@pytest.mark.parametrize("rows", [[], [variant("TP53", "PAA-09A", "Silent")]])
+def test_nothing_found_is_an_answer_only_where_it_is_said_who_was_sequenced(tmp_path, rows):
+    path = written(tmp_path, rows)
     mutations = read_maf(path)
-    with pytest.raises(DataError, match="no kept sample has a non-synonymous variant"):
-        carrier_matrix(mutations, choose(mutations, None, path, **RULES))
+    with pytest.raises(DataError, match="no non-synonymous variant"):
+        choose(mutations, None, path, **RULES)
+    chosen = choose(mutations, ["TARGET-10-PAA-09A", "TARGET-10-PAB-09A"], path, **RULES)
+    genes, values = carrier_matrix(mutations, chosen)
+    assert (genes, values.shape) == ([], (2, 0))
 
 
 @pytest.mark.shared
