@@ -214,7 +214,7 @@ def _encode(column: pd.Series) -> np.ndarray:
 
 
 def to_table(dataset: xr.Dataset) -> pd.DataFrame:
-    """Table of a Dataset with one dimension; "" in text becomes None."""
+    """Table of a Dataset with one dimension; "" in text becomes NaN."""
     frame = dataset.compute().to_dataframe()
     for name in frame.columns:
         if frame[name].dtype.kind in "OTU":

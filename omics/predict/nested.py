@@ -123,10 +123,13 @@ def evaluate(
         "differences": differences,
         "folds": _folds(jobs, held),
     }
+    summary = _summary(target, horizon, columns, rows, n_folds, n_repeats)
+    return _result(tables, summary, cohort.node(prepared, "clinical"))
+
+
+def _result(tables: Mapping[str, pd.DataFrame], summary: Mapping[str, Any], clinical: xr.Dataset) -> xr.DataTree:
     nodes = {f"/{name}": describe(cohort.from_table(table), name) for name, table in tables.items()}
-    nodes["/"] = xr.Dataset(attrs=_summary(target, horizon, columns, rows, n_folds, n_repeats))
-    nodes["/clinical"] = cohort.node(prepared, "clinical")
-    return xr.DataTree.from_dict(nodes)
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(summary)), **nodes, "/clinical": clinical})
 
 
 def _patients(prepared: xr.DataTree) -> tuple[np.ndarray, pd.DataFrame]:
