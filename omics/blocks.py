@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import reduce
 from operator import add
 from typing import Any, TypeVar
 
 import dask
 import dask.array as da
+import dask.local
+import dask.multiprocessing
+import dask.threaded
 import numpy as np
+from dask.base import get_scheduler
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,6 +65,37 @@ def each(function: Callable[..., R], items: Iterable[Any], *shared: Any) -> list
     common = [dask.delayed(argument, pure=False, traverse=False) for argument in shared]
     task = dask.delayed(function, pure=False, traverse=False)
     return list(dask.compute(*[task(item, *common) for item in items], traverse=False))
+
+
+def in_process() -> bool:
+    """Whether the active scheduler runs tasks in this process, where they share its memory."""
+    return get_scheduler() in (None, dask.threaded.get, dask.local.get_sync)
+
+
+def on_workers() -> bool:
+    """Whether the active scheduler has workers that keep results between two computations: a cluster."""
+    return not in_process() and get_scheduler() is not dask.multiprocessing.get
+
+
+def width() -> int:
+    """Calls that :func:`run` makes at a time."""
+    if get_scheduler() is dask.local.get_sync:
+        return 1
+    return int(dask.config.get("num_workers", None) or os.cpu_count() or 1)
+
+
+def run(calls: Sequence[Callable[[], R]]) -> list[R]:
+    """Run functions without arguments in threads of this process, with as little around them as dask allows."""
+    get = dask.local.get_sync if width() == 1 else dask.threaded.get
+    keys = [f"call-{i}" for i in range(len(calls))]
+    return list(get({key: (call,) for key, call in zip(keys, calls, strict=True)}, keys, num_workers=width()))
+
+
+def here(array: da.Array) -> np.ndarray:
+    """Compute an array in the calling thread: what a task reads for itself is no business of the scheduler."""
+    finish, extra = array.__dask_postcompute__()
+    keys: Any = array.__dask_keys__()
+    return np.asarray(finish(dask.local.get_sync(array.__dask_graph__(), keys), *extra))
 
 
 def map_blocks(function: Callable[[np.ndarray], R], values: Any) -> list[R]:

@@ -174,12 +174,21 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         "factors": (
             Variable("score", ("sample", "factor"), "float", "posterior mean of the factor"),
             Variable("score_sd", ("sample", "factor"), "float", "posterior standard deviation of the factor"),
+            _optional("group", ("sample",), "text", "group of the sample in the fit"),
         ),
         "weights": (
             Variable("weight", ("feature", "factor"), "float", "posterior mean of the weight, E[s v]"),
             Variable("weight_square", ("feature", "factor"), "float", "posterior second moment of the weight"),
-            Variable("intercept", ("feature",), "float", "mean of the feature, taken off before the factors"),
-            Variable("precision", ("feature",), "float", "noise precision, E[tau]; NaN where it depends on the sample"),
+            Variable("intercept", ("group", "feature"), "float", "what is taken off before the factors, by group"),
+            Variable(
+                "precision",
+                ("group", "feature"),
+                "float",
+                "noise precision, E[tau]; NaN where it depends on the sample",
+            ),
+            _optional(
+                "scale", ("group",), "float", "what fitted values are multiplied by; 1 unless groups were scaled"
+            ),
             _optional("gene", ("feature",), "text", "HGNC symbol(s) of the feature"),
             _optional("chromosome", ("feature",), "text", "chromosome of the feature"),
             _optional("position", ("feature",), "integer", "1-based position on the chromosome", "bp"),
@@ -187,7 +196,11 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         "variance": (
             Variable("r2", ("view", "factor"), "float", "share of the view's variance that the factor explains"),
             Variable("r2_total", ("view",), "float", "share of the view's variance that all factors explain"),
+            _optional("r2_group", ("group", "view", "factor"), "float", "the same as r2, by group"),
+            _optional("r2_total_group", ("group", "view"), "float", "the same as r2_total, by group"),
             _optional("active", ("factor",), "integer", "1 if the factor explains anything of any view, else 0"),
+            _optional("stability", ("factor",), "float", "mean |r| with the matched factor of the other restarts"),
+            _optional("stability_min", ("factor",), "float", "smallest |r| with the matched factor of another restart"),
         ),
         "restarts": (
             Variable("elbo", ("restart",), "float", "evidence lower bound at the end of the fit", "nats"),
@@ -195,6 +208,13 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             Variable("seed", ("restart",), "integer", "seed of the restart"),
             Variable("start", ("restart",), "text", "how the factors started: pca or random"),
             Variable("converged", ("restart",), "integer", "1 if the bound had converged"),
+            _optional("n_factors", ("restart",), "integer", "factors at the end of the fit"),
+        ),
+        "trace": (
+            Variable(
+                "elbo", ("check",), "float", "evidence lower bound of the best restart, whenever computed", "nats"
+            ),
+            _optional("seconds", ("check",), "float", "time since the fit began", "seconds"),
         ),
         "subtypes": (
             Variable("label", ("sample",), "text", "subtype of the sample"),

@@ -22,6 +22,8 @@ COMMANDS = {
     "ingest": "Read raw files into a cohort.",
     "prepare": "Transform the values of a cohort; record the steps that learn.",
     "factors": "Learn MOFA factors from a prepared cohort.",
+    "import": "Read factors that mofapy2 or MOFA2 learned.",
+    "export": "Write factors for MOFA2, mofax, or as a table.",
     "subtypes": "Cluster patients on factors and compare their relapse.",
     "evaluate": "Cross-validate the prediction of relapse, refitting everything inside each fold.",
     "train": "Freeze a model that predicts relapse.",
@@ -72,14 +74,21 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except (click.ClickException, click.Abort, click.exceptions.Exit):
             raise
-        except KeyboardInterrupt:
-            click.echo("\ninterrupted", err=True)
+        except KeyboardInterrupt as interrupt:
+            click.echo(f"\n{_with_notes('interrupted', interrupt)}", err=True)
             ctx.exit(_INTERRUPT)
+        except SystemExit as end:
+            click.echo(_with_notes("terminated", end), err=True)
+            raise
         except BrokenPipeError:  # who read our output has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             ctx.exit(0)
         except Exception as error:  # the one place where every fault ends, so that users see no traceback
             ctx.exit(_explain(error, debug=bool(ctx.meta.get("debug"))))
+
+
+def _with_notes(what: str, error: BaseException) -> str:
+    return ": ".join([what, *getattr(error, "__notes__", [])])
 
 
 def _explain(error: Exception, *, debug: bool) -> int:

@@ -26,6 +26,8 @@ from pipelines.console import Bar
 
 #: Seconds until a scheduler must have answered, and until its first worker must be there.
 _CONNECT, _FIRST_WORKER = 10, 60
+#: In dask's configuration: the number of processes that were started on this machine.
+_LOCAL = "omics.local-processes"
 #: What worker processes start with. By default they also return memory at once, which doubles the time of a fit.
 _WORKER_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
 
@@ -63,8 +65,21 @@ def on(
                 stack.enter_context(_LocalProgress())
         else:
             client = stack.enter_context(_client(cluster, workers, memory))
+            if cluster == "local":
+                stack.enter_context(dask.config.set({_LOCAL: workers or os.cpu_count()}))
             if progress:
                 stack.enter_context(_watched(client))
+        yield
+
+
+@contextmanager
+def threads_rather_than_processes() -> Iterator[None]:
+    """Inside the block, compute in threads where :func:`on` has started processes of this machine.
+
+    For what is one fit, not many: its threads share the data, while processes would wait for each other's sums.
+    """
+    n_threads = dask.config.get(_LOCAL, None)
+    with dask.config.set({"scheduler": "threads", "num_workers": n_threads} if n_threads else {}):
         yield
 
 

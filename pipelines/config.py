@@ -9,19 +9,28 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import Field, asdict, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from omics.read import INPUTS
 from omics.schema import UsageError
 
 T = TypeVar("T")
 
+#: One number, several to choose from, or a number that is found.
+Numbers = int | tuple[int, ...] | Literal["auto"]
+
 
 def setting(
-    default: Any, meaning: str, *, choices: tuple[str, ...] | None = None, minimum: int | float | None = None
+    default: Any,
+    meaning: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    minimum: int | float | None = None,
+    metavar: str | None = None,
+    matters: bool = True,
 ) -> Any:
     """Field of a settings class.
 
@@ -35,8 +44,13 @@ def setting(
         The only values allowed.
     minimum : number, optional
         Smallest value allowed.
+    metavar : str, optional
+        What the value is called in the help of the command line.
+    matters : bool
+        Whether results depend on it; if not, manifests do not hold it, and a change of it makes nothing run again.
     """
-    return field(default=default, metadata={"meaning": meaning, "choices": choices, "minimum": minimum})
+    facts = {"meaning": meaning, "choices": choices, "minimum": minimum, "metavar": metavar, "matters": matters}
+    return field(default=default, metadata=facts)
 
 
 @dataclass(frozen=True)
@@ -74,11 +88,33 @@ class Prepare:
 class Factors:
     """The factor model."""
 
-    n_factors: int = setting(15, "Factors to learn.", minimum=1)
-    restarts: int = setting(3, "Starts, the first by PCA; the one of highest evidence bound is kept.", minimum=1)
-    engine: str = setting("mofapy2", "What fits the model.", choices=("mofapy2",))
+    n_factors: Numbers = setting(
+        15, "Factors to learn; of several numbers the best is kept; auto drops those that explain little.", minimum=1
+    )
+    restarts: int = setting(3, "Starts of each number; the one of highest evidence bound is kept.", minimum=1)
+    engine: str = setting("stream", "What fits the model; mofapy2 is the reference.", choices=("stream", "mofapy2"))
+    start: str = setting("pca", "Where the first start begins; the others are random.", choices=("pca", "random"))
     max_iter: int = setting(1000, "Iterations at most.", minimum=1)
     convergence: str = setting("fast", "How strictly convergence is judged.", choices=("fast", "medium", "slow"))
+    spikeslab_weights: bool = setting(True, "Sparsity of single weights.")
+    ard_weights: bool = setting(True, "Sparsity of factors within a layer.")
+    spikeslab_factors: bool = setting(False, "Sparsity of single scores.")
+    ard_factors: bool = setting(False, "Sparsity of factors within a group.")
+    groups: str | None = setting(None, "Clinical column that names the group of each patient.", metavar="COLUMN")
+    scale_views: bool = setting(False, "Scale each layer to unit variance before the fit.")
+    scale_groups: bool = setting(False, "Scale each layer to unit variance in each group.")
+    weight_views: bool = setting(False, "Let no layer outweigh others by its number of features.")
+    drop: float | None = setting(
+        None, "Drop factors that explain less than this share of every layer.", minimum=0.0, metavar="SHARE"
+    )
+    dtype: str = setting("float32", "Precision of data and products.", choices=("float32", "float64"))
+    compat: bool = setting(False, "The numbers of mofapy2, iteration by iteration.")
+    hold: str = setting(
+        "auto",
+        "Where the data lie between two passes over them.",
+        choices=("auto", "memory", "disk", "store"),
+        matters=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -262,13 +298,13 @@ def _refuse_outside(value: Any, spec: Field[Any], where: str) -> None:
     for item in value if isinstance(value, tuple) else (value,):
         if choices and item not in choices:
             raise UsageError(f"unknown value '{item}'", where=where, fix=f"expected one of {', '.join(choices)}")
-    if minimum is not None and value is not None and value < minimum:
-        raise UsageError(f"{value} is too small", where=where, fix=f"expected at least {minimum}")
+        if minimum is not None and isinstance(item, int | float) and item < minimum:
+            raise UsageError(f"{item} is too small", where=where, fix=f"expected at least {minimum}")
 
 
 def value_type(hint: Any) -> Any:
-    """The type of a setting without ``None``: int, float, bool, str, Path, or ``tuple[str, ...]``."""
-    if get_origin(hint) in (Union, UnionType):
+    """The type of a setting without ``None``: int, float, bool, str, Path, ``tuple[str, ...]`` or `Numbers`."""
+    if get_origin(hint) in (Union, UnionType) and hint != Numbers:
         return next(part for part in get_args(hint) if part is not type(None))
     return hint
 
@@ -283,19 +319,28 @@ def _converted(value: Any, hint: Any, where: str, folder: Path) -> Any:
         return tuple(value)
     if kind in (int, bool, str) and type(value) is kind:
         return value
+    if kind == Numbers and _are_numbers(value):
+        return tuple(value) if isinstance(value, list) else value
     expected = {
         Path: "a path in quotes",
         str: "text in quotes",
         bool: "true or false",
         float: "a number",
         int: "an integer",
+        Numbers: 'an integer, a list of integers, or "auto"',
     }
     raise UsageError(f"{value!r} is not {expected.get(kind, 'a list of texts')}", where=where, fix="correct the value")
 
 
+def _are_numbers(value: Any) -> bool:
+    several = value if isinstance(value, list) and value else [value]
+    return value == "auto" or all(type(item) is int for item in several)
+
+
 def parameters(settings: Any) -> dict[str, Any]:
-    """Settings as JSON values, for manifests; of a path its name, so that moved files change nothing."""
-    return {name: _plain(value) for name, value in asdict(settings).items()}
+    """Settings on which results depend as JSON values, for manifests; of a path its name, so that files may move."""
+    matter = [spec.name for spec in fields(settings) if spec.metadata["matters"]]
+    return {name: _plain(getattr(settings, name)) for name in matter}
 
 
 def _plain(value: Any) -> Any:

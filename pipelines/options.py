@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from pipelines.config import value_type
+from pipelines.config import Numbers, value_type
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -34,6 +34,32 @@ class Names(click.ParamType):
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """What help shows."""
         return "NAME,..."
+
+
+class NumbersType(click.ParamType):
+    """A number, several with commas between, or ``auto``."""
+
+    name = "numbers"
+
+    def __init__(self, minimum: int | None = None) -> None:
+        self.minimum = minimum
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Split the text."""
+        if not isinstance(value, str) or value == "auto":
+            return value
+        try:
+            numbers = tuple(int(part) for part in value.split(","))
+        except ValueError:
+            self.fail(f"'{value}' is not a valid integer, list of integers, or auto", param, ctx)
+        for number in numbers:
+            if self.minimum is not None and number < self.minimum:
+                self.fail(f"{number} is not at least {self.minimum}", param, ctx)
+        return numbers if len(numbers) > 1 else numbers[0]
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """What help shows."""
+        return "N|N,N,...|auto"
 
 
 # --- what every command has -----------------------------------------------------------------------------------------
@@ -111,6 +137,9 @@ def output(noun: str, *, metavar: str | None = None) -> Decorator:
 seed = click.option("--seed", type=click.IntRange(min=0), default=1, help="Seed of everything random.")
 overwrite = click.option("--overwrite", is_flag=True, show_default=False, help="Replace an output that exists.")
 as_json = click.option("--json", "as_json", is_flag=True, show_default=False, help="Print JSON.")
+resume = click.option(
+    "--resume", is_flag=True, show_default=False, help="Go on from the checkpoint of an interrupted or killed fit."
+)
 progress = click.option("--progress/--no-progress", default=True, help="Show progress on stderr.")
 
 
@@ -120,8 +149,8 @@ def computing(default: str) -> Decorator:
     Parameters
     ----------
     default : {"threads", "local"}
-        Threads where arrays do the work; processes where Python holds the lock for much of it, as in fits of mofapy2,
-        of which two threads run hardly more than one at a time.
+        Threads where arrays do the work, as in a fit of the stream engine; processes where Python holds the lock for
+        much of it, as where many models are fitted.
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -177,17 +206,22 @@ def _names(name: str, hint: Any) -> tuple[str, str]:
 
 
 def _declaration(spec: Any, hint: Any) -> dict[str, Any]:
-    meaning, choices, minimum = (spec.metadata[key] for key in ("meaning", "choices", "minimum"))
-    kind = value_type(hint)
-    declared: dict[str, Any] = {"default": spec.default, "help": meaning}
-    if kind is bool:
-        return declared
-    if kind in (int, float):
-        declared["type"] = (click.IntRange if kind is int else click.FloatRange)(min=minimum)
-    elif kind is Path:
-        declared.update(type=click.Path(path_type=Path), metavar="FILE")
-    elif kind is str:
-        declared["type"] = click.Choice(choices) if choices else str
-    else:
-        declared["type"] = Names(choices)
+    meaning, metavar = spec.metadata["meaning"], spec.metadata["metavar"]
+    declared: dict[str, Any] = {"default": spec.default, "help": meaning, "type": _type(spec, value_type(hint))}
+    if metavar or value_type(hint) is Path:
+        declared["metavar"] = metavar or "FILE"
     return declared
+
+
+def _type(spec: Any, kind: Any) -> Any:
+    """What Click makes of the text of an option."""
+    choices, minimum = spec.metadata["choices"], spec.metadata["minimum"]
+    if kind == Numbers:
+        return NumbersType(minimum)
+    if kind in (int, float):
+        return (click.IntRange if kind is int else click.FloatRange)(min=minimum)
+    if kind is Path:
+        return click.Path(path_type=Path)
+    if kind is str:
+        return click.Choice(choices) if choices else str
+    return bool if kind is bool else Names(choices)

@@ -17,7 +17,8 @@ from typing import Any
 
 from omics.artefact import digest, verify
 from omics.schema import DataError, IntegrityError, UsageError
-from pipelines import config, steps
+from pipelines import cluster, config, steps
+from pipelines.checkpoints import Resume
 from pipelines.console import say
 
 REPORT = "report.html"
@@ -49,8 +50,21 @@ class Step:
     make: Callable[..., Any]
 
 
-def plan(chosen: config.Config, *, progress: steps.Progress | None = None) -> list[Step]:
+def plan(
+    chosen: config.Config, *, progress: steps.Progress | None = None, resume: bool = False, shown: bool = False
+) -> list[Step]:
     """Steps of a configuration, in an order in which every input is made before it is read.
+
+    Parameters
+    ----------
+    chosen : Config
+        What was read from the file.
+    progress : callable, optional
+        Is told how many items of a raw file were read.
+    resume : bool
+        Go on from the checkpoint of a fit, if it is of the same.
+    shown : bool
+        Show on stderr how far a fit is.
 
     Raises
     ------
@@ -66,6 +80,8 @@ def plan(chosen: config.Config, *, progress: steps.Progress | None = None) -> li
             name, at[target], {source: at[source]}, recorded, partial(make, at[source], at[target], settings, **more)
         )
 
+    alone = cluster.threads_rather_than_processes()
+    factors = partial(steps.factors, resume=Resume.IF_SAME if resume else Resume.NEVER, progress=shown)
     files = {name: value for name, value in vars(chosen.ingest).items() if isinstance(value, Path)}
     _refuse_missing(files)
     graph = [
@@ -77,13 +93,20 @@ def plan(chosen: config.Config, *, progress: steps.Progress | None = None) -> li
             partial(_ingest, at["cohort"], chosen, progress=progress),
         ),
         step("prepare", steps.prepare, "cohort", "prepared", chosen.prepare),
-        step("factors", steps.factors, "prepared", "factors", chosen.factors, **random),
+        step(
+            "factors",
+            alone(factors) if chosen.factors.engine == "stream" else factors,
+            "prepared",
+            "factors",
+            chosen.factors,
+            **random,
+        ),
         step("subtypes", steps.subtypes, "factors", "subtypes", chosen.subtypes, **random),
     ]
     if chosen.evaluate:
         graph.append(step("evaluate", steps.evaluate, "prepared", "evaluation", chosen.evaluate, **random))
     if chosen.train:
-        graph.append(step("train", steps.train, "prepared", "model", chosen.train, **random))
+        graph.append(step("train", alone(steps.train), "prepared", "model", chosen.train, **random))
     made = {noun: path for noun, path in at.items() if path in [earlier.output for earlier in graph]}
     page = chosen.output / REPORT
     make = partial(steps.write_report, made, page, title=chosen.title)

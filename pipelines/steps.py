@@ -24,7 +24,8 @@ from omics import subtypes as clustering
 from omics.artefact import Provenance, publish, read_manifest, read_run, verify
 from omics.factors import MOFA
 from omics.schema import DataError, UsageError, describe
-from pipelines import config
+from pipelines import checkpoints, config, console
+from pipelines.checkpoints import Resume
 
 Progress = Callable[[str, int], None]
 
@@ -62,22 +63,42 @@ def prepare(source: Path, output: Path, settings: config.Prepare, *, overwrite: 
         write(preparation.prepare(cohort.open(source, noun="cohort"), **parameters))
 
 
-def factors(source: Path, output: Path, settings: config.Factors, *, seed: int, overwrite: bool = False) -> None:
-    """Fit the recipe and MOFA on all samples of a prepared cohort."""
+def factors(
+    source: Path,
+    output: Path,
+    settings: config.Factors,
+    *,
+    seed: int,
+    overwrite: bool = False,
+    resume: Resume = Resume.NEVER,
+    progress: bool = False,
+) -> None:
+    """Fit the recipe and MOFA on all samples of a prepared cohort, with a checkpoint beside the output.
+
+    Raises
+    ------
+    UsageError
+        `resume` is ALWAYS, and the checkpoint is of another fit or the engine keeps none.
+    """
     parameters = {**config.parameters(settings), "seed": seed}
+    keeps = settings.engine == "stream"
+    if resume is Resume.ALWAYS and not keeps:
+        raise UsageError(f"{settings.engine} keeps no checkpoint", where="--resume", fix="--engine stream does")
+    options = asdict(settings)
+    model = MOFA(n_restarts=options.pop("restarts"), random_state=seed, **options)
+    sizes = len(settings.n_factors) if isinstance(settings.n_factors, tuple) else 1
+    checkpoint = None
     with _published("factors", output, source, parameters, overwrite) as write:
+        if keeps:
+            checkpoint = checkpoints.beside(output, source, parameters, resume)
         prepared = cohort.open(source, noun="prepared")
         recipe = preparation.Recipe.of(prepared)
         ready = recipe.fit_transform(prepared)
-        model = MOFA(
-            n_factors=settings.n_factors,
-            engine=settings.engine,
-            n_restarts=settings.restarts,
-            max_iter=settings.max_iter,
-            convergence=settings.convergence,
-            random_state=seed,
-        ).fit(ready)
+        with console.fitting("factors", sizes * settings.restarts, shown=progress) as watch:
+            model.fit(ready, watch=watch, checkpoint=checkpoint)
         write(_merged(recipe.to_tree(), model.to_tree(), _clinical(prepared)))
+    if checkpoint:
+        checkpoint.clear()  # not before: the disk may have been full
 
 
 def subtypes(source: Path, output: Path, settings: config.Subtypes, *, seed: int, overwrite: bool = False) -> None:

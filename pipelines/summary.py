@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -80,14 +81,46 @@ def _cohort(tree: xr.DataTree) -> Figures:
 def _factors(tree: xr.DataTree) -> Figures:
     variance, restarts = cohort.node(tree, "variance"), _records(tree, "restarts")
     by_factor = variance["r2"].transpose("factor", "view").to_series().unstack("view").reset_index()
-    return {
+    active = (variance["active"] == 1 if "active" in variance else (variance["r2"] > 0).any("view")).to_numpy()
+    bounds = [-math.inf if math.isnan(restart["elbo"]) else restart["elbo"] for restart in restarts]
+    best = restarts[bounds.index(max(bounds))]
+    figures: Figures = {
         "samples": tree["factors"].sizes["sample"],
+        "engine": json.loads(tree.attrs["mofa"]).get("engine"),
         "n_factors": tree["factors"].sizes["factor"],
-        "best_elbo": max(restart["elbo"] for restart in restarts),
+        "active": int(active.sum()),
+        "best_elbo": best["elbo"],
+        "iterations": best["iterations"],
+        "converged": bool(best["converged"]),
         "restarts": restarts,
         "r2": variance["r2_total"].to_series().to_dict(),
-        "r2_by_factor": by_factor.to_dict("records"),
     }
+    figures |= _by_number(restarts) | _repeated(variance, active) | _groups(tree)
+    return {**figures, "r2_by_factor": by_factor.to_dict("records")}
+
+
+def _by_number(restarts: list[Figures]) -> Figures:
+    """The best bound by number of factors, where fits have several."""
+    table = pd.DataFrame(restarts)
+    if "n_factors" not in table or table["n_factors"].nunique() < 2:
+        return {}
+    by_number = table.groupby("n_factors")["elbo"].agg(fits="size", best_elbo="max", worst_elbo="min")
+    return {"elbo_by_number": by_number.reset_index().to_dict("records")}
+
+
+def _repeated(variance: xr.Dataset, active: np.ndarray) -> Figures:
+    """How well other restarts found the active factors; nothing where there was no other of as many factors."""
+    if "stability" not in variance or not variance["stability"].notnull()[active].any():
+        return {}
+    weakest, mean = (variance[name].to_numpy()[active] for name in ("stability_min", "stability"))
+    return {"stability": {"min": float(weakest.min()), "mean": float(mean.mean())}}
+
+
+def _groups(tree: xr.DataTree) -> Figures:
+    """Patients by group, where there are several."""
+    factors = cohort.node(tree, "factors")
+    sizes = factors["group"].to_series().value_counts().sort_index().to_dict() if "group" in factors else {}
+    return {"groups": sizes} if len(sizes) > 1 else {}
 
 
 def _subtypes(tree: xr.DataTree) -> Figures:

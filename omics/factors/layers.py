@@ -1,104 +1,82 @@
-"""Views of a cohort as plain arrays: aligned rows and columns, values that the likelihood can have."""
+"""Views of a cohort as layers of an engine, and what no engine can learn from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
+from omics.factors.likelihoods import POSSIBLE
+from omics.factors.packing import Facts
 from omics.factors.state import Layer
 from omics.schema import DataError
 
-#: Which values a likelihood can have, and how to say so.
-_POSSIBLE: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = MappingProxyType(
-    {
-        "gaussian": (np.isfinite, "finite numbers"),
-        "bernoulli": (lambda y: (y == 0) | (y == 1), "0 and 1"),
-        "poisson": (lambda y: np.isfinite(y) & (y >= 0) & (y == np.floor(y)), "counts"),
-    }
-)
 
-
-def read_layer(view: xr.Dataset, samples: np.ndarray, features: pd.Index, *, where: str) -> Layer:
-    """Load one view for given samples and features; what the view lacks is NaN, what it has beyond them is left out.
+def layer_of(view: xr.Dataset, samples: np.ndarray, name: str) -> Layer:
+    """One view of a cohort; its values stay lazy if they are.
 
     Parameters
     ----------
     view : xarray.Dataset
-        ``value(sample, feature)``, lazy or not.
-    samples, features : numpy.ndarray, pandas.Index
-        Ids of the rows and of the columns wanted.
-    where : str
-        What an error names.
+        ``value(sample, feature)``.
+    samples : numpy.ndarray
+        Ids of all samples of the fit, in their order.
+    name : str
+        Name of the view.
+    """
+    rows = pd.Index(samples).get_indexer(view.indexes["sample"])
+    return Layer(view["value"].data, view.attrs["likelihood"], rows, f"/views/{name}", view.indexes["feature"].tolist())
+
+
+def refuse_apart(layers: Sequence[Layer]) -> None:
+    """Refuse views that no sample links: their factors could have nothing to do with each other.
 
     Raises
     ------
     DataError
-        A value is infinite, or not one that the likelihood can have.
+        There are some.
     """
-    likelihood = view.attrs["likelihood"]
-    rows = view.indexes["sample"].get_indexer(pd.Index(samples, dtype=object))
-    columns = view.indexes["feature"].get_indexer(pd.Index(features, dtype=object))
-    found = np.sort(columns[columns >= 0])  # in the order of the store: each block is read once
-    loaded = np.asarray(view["value"].isel(feature=found).data, dtype=float)
-    values = np.full((rows.size, columns.size), np.nan)
-    place = np.ix_(np.flatnonzero(rows >= 0), np.flatnonzero(columns >= 0))
-    values[place] = loaded[np.ix_(rows[rows >= 0], np.searchsorted(found, columns[columns >= 0]))]
-    _refuse_impossible(values, likelihood, where)
-    return Layer(values, likelihood)
+    linked, rest = set(layers[0].rows.tolist()), list(layers[1:])
+    while rest:
+        near = [layer for layer in rest if linked.intersection(layer.rows.tolist())]
+        if not near:
+            raise DataError(
+                f"no sample links {', '.join(layer.name for layer in rest)} with the other views",
+                where="cohort",
+                fix="compare the sample ids of the views: aliquot, sample and patient ids differ",
+            )
+        for layer in near:
+            linked.update(layer.rows.tolist())
+        rest = [layer for layer in rest if not any(layer is one for one in near)]
 
 
-def _refuse_impossible(values: np.ndarray, likelihood: str, where: str) -> None:
-    known = values[~np.isnan(values)]
-    allowed, words = _POSSIBLE[likelihood]
-    wrong = known[~allowed(known)]
-    if wrong.size:
+def refuse(facts: Facts, layer: Layer) -> None:
+    """Refuse values that the likelihood cannot have, and features from which nothing can be learnt.
+
+    Raises
+    ------
+    DataError
+        There are some; up to five are named.
+    """
+    if facts.wrong.size:
         raise DataError(
-            f"{wrong.size} values cannot be {likelihood}, for example {wrong[0]:g}",
-            where=where,
-            fix=f"a {likelihood} view holds {words}, NaN where missing; prepare it, or mend its likelihood",
+            f"values cannot be {layer.likelihood}, for example {facts.wrong[0]:g}",
+            where=layer.name,
+            fix=f"a {layer.likelihood} view holds {POSSIBLE[layer.likelihood][1]}, NaN where missing; prepare it, or mend "
+            "its likelihood",
         )
-
-
-def refuse_uninformative(layer: Layer, features: pd.Index, *, where: str) -> None:
-    """Refuse features without two different observed values: nothing can be learnt from them.
-
-    Raises
-    ------
-    DataError
-        There is one; up to five are named.
-    """
-    known = ~np.isnan(layer.values)
-    highest = np.where(known, layer.values, -np.inf).max(axis=0)
-    lowest = np.where(known, layer.values, np.inf).min(axis=0)
-    flat = np.flatnonzero(highest <= lowest)
+    flat = np.flatnonzero(~facts.varies)
     if flat.size:
-        named = ", ".join(str(features[i]) for i in flat[:5])
+        named = ", ".join(str(layer.features[i]) for i in flat[:5]) if len(layer.features) else str(flat[:5].tolist())
+        several = (
+            "no feature has"
+            if flat.size == facts.varies.size
+            else f"{flat.size} of {facts.varies.size} features have no"
+        )
         raise DataError(
-            f"{flat.size} of {highest.size} features have no variance, or no value at all, in these samples: {named}",
-            where=where,
+            f"{several} variance, or no value at all, in these samples: {named}",
+            where=layer.name,
             fix="fit the recipe of omics prepare on the same samples; it drops them",
         )
-
-
-def centred(layer: Layer, *, scale: bool) -> tuple[Layer, np.ndarray, float]:
-    """Centre a Gaussian layer by feature, and divide it by one number if `scale`; leave other layers alone.
-
-    Returns
-    -------
-    layer : Layer
-        The same rows and columns.
-    mean : numpy.ndarray, shape (feature,)
-        What was taken off.
-    sd : float
-        What it was divided by.
-    """
-    if layer.likelihood != "gaussian":
-        return layer, np.zeros(layer.values.shape[1]), 1.0
-    mean = np.nanmean(layer.values, axis=0)
-    values = layer.values - mean
-    sd = float(np.nanstd(values)) if scale else 1.0
-    return Layer(values / sd, layer.likelihood), mean, sd

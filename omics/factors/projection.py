@@ -1,136 +1,174 @@
-"""The posterior of the factors of patients whom the fit has not seen, with the weights held fixed.
+"""The posterior of the factors of patients whom the fit has not seen.
 
 With ``q(w)`` fixed, the prior ``z ~ N(0, I)`` and Gaussian (pseudo-)data, the posterior of one patient is exactly
 
     precision = I + sum_m sum_d tau_d (E[w_d] E[w_d]' + diag(E[w_d^2] - E[w_d]^2))
-    mean      = precision^-1 sum_m sum_d tau_d E[w_d] (y_d - shift_d)
+    mean      = precision^-1 sum_m sum_d tau_d E[w_d] (y_d - intercept_d)
 
 over the entries that were observed: a missing entry, or a whole view, drops out of both sums and the standard
-deviation grows. Binary and count views are iterated with their pseudo-data, the shift frozen at the training value.
+deviation grows. Binary and count views are iterated with their pseudo-data; see :mod:`omics.factors.iteration`.
 
-Every product below is done patient by patient with shapes that do not depend on the company (NumPy's stacked
-``matmul`` and ``inv`` call BLAS and LAPACK once an item), so one patient alone gets bitwise the same answer.
+Gaussian views are read one block of features at a time, and leave a sum for each patient. One patient alone gets
+bitwise the same answer as in any company, on any scheduler and for any chunks, since these blocks depend on the
+features alone and all else is done patient by patient; see :mod:`omics.factors.patientwise`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
 
+import dask.array as da
 import numpy as np
+from scipy import sparse
 
-from omics.factors.likelihoods import PSEUDO
+from omics import blocks
+from omics.factors.iteration import iterated
+from omics.factors.patientwise import Sums, no_sums, pairs_of, product, solved
+from omics.factors.projected import Projected, chosen, double, refuse_impossible, spread
 from omics.factors.state import Weights
 
-#: Patients whose pseudo-data are in memory at once.
-_BLOCK = 64
-_TOLERANCE = 1e-10
-_MAX_ITER = 1000
+#: Features of the model in one block.
+_FEATURES = 4096
+#: Entries that are worked on at a time: what fits a cache.
+_ENTRIES = 2**18
+#: Bytes of weights that travel to workers at a time.
+_ROUND_BYTES = 2**23
 
 
-def posterior(views: Sequence[tuple[np.ndarray, Weights]]) -> tuple[np.ndarray, np.ndarray]:
+class _Part(NamedTuple):
+    """Some rows of a view, and one or several blocks of features."""
+
+    values: Any
+    columns: list[Any]  # of `values`, by block: a slice, or positions
+    groups: np.ndarray  # by row
+    weights: list[Weights]  # by block
+    name: str
+
+
+def posterior(views: Sequence[Projected], groups: np.ndarray, *, compat: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean and standard deviation of the factors.
 
     Parameters
     ----------
-    views : sequence of (numpy.ndarray of shape (sample, feature), Weights)
-        Values in the units of the fit, NaN where missing, and the weights of the view.
+    views : sequence of Projected
+        At least one. Values in memory stay where they are; a dask array is read once, by tasks that dask places.
+    groups : numpy.ndarray, shape (patient,)
+        Group of each patient, as a row of the weights' intercept and precision.
+    compat : bool
+        Bounds of mofapy2 for binary and count views.
 
     Returns
     -------
-    mean, sd : numpy.ndarray, shape (sample, factor)
+    mean, sd : numpy.ndarray, shape (patient, factor)
+        0 and 1, the prior, for a patient about whom nothing is known.
+
+    Raises
+    ------
+    DataError
+        A value is one that the likelihood cannot have.
     """
-    n_samples = views[0][0].shape[0]
-    blocks = [slice(start, start + _BLOCK) for start in range(0, n_samples, _BLOCK)]
-    parts = [_posterior_of_block([(values[block], weights) for values, weights in views]) for block in blocks]
-    means, covariances = zip(*parts, strict=True)
-    variances = np.diagonal(np.concatenate(covariances), axis1=1, axis2=2)
-    return np.concatenate(means), np.sqrt(variances)
+    n_factors = views[0].weights.mean.shape[1]
+    sums = no_sums(groups.size, n_factors)
+    for view in views:
+        if view.weights.likelihood == "gaussian":
+            _add_gaussian(view, groups, sums)
+    local = [view for view in views if view.weights.likelihood != "gaussian"]
+    return iterated(local, groups, sums, compat) if local else solved(sums)
 
 
-def _posterior_of_block(views: Sequence[tuple[np.ndarray, Weights]]) -> tuple[np.ndarray, np.ndarray]:
-    n_samples, n_factors = views[0][0].shape[0], views[0][1].mean.shape[1]
-    precision = np.tile(np.eye(n_factors), (n_samples, 1, 1))
-    linear = np.zeros((n_samples, n_factors))
-    local = []  # views whose precision or data depend on the factors themselves
-    for values, weights in views:
-        if weights.likelihood == "gaussian":
-            precision += _gaussian_precision(np.isnan(values), weights)
-            linear += _stacked(np.nan_to_num(values - weights.shift), weights.mean * weights.precision[:, None])
-        else:
-            local.append((values, weights))
-    mean, covariance = _solve(precision, linear)
-    return _iterate(local, precision, linear) if local else (mean, covariance)
+def _add_gaussian(view: Projected, groups: np.ndarray, sums: Sums) -> None:
+    """Add what a Gaussian view tells to `sums`, in place and always in the order of the features."""
+    lazy = isinstance(view.values, da.Array)
+    features = _feature_blocks(view)
+    at_once = max(1, _ROUND_BYTES // (_FEATURES * (view.weights.mean[:1].nbytes + view.weights.square[:1].nbytes)))
+    for rows in _row_blocks(view.values):
+        patients = view.rows[rows]
+        # Few patients have wide chunks: several blocks a task, or each would read the chunk again.
+        a_task = min(at_once, max(1, blocks.features_per_block(patients.size) // _FEATURES))
+        for some in blocks.slices(len(features), at_once // a_task * a_task):
+            tasks = [features[some][task] for task in blocks.slices(len(features[some]), a_task)]
+            found = spread(_tell, [_part(view, rows, task, groups) for task in tasks], lazy)
+            for told in (told for of_task in found for told in of_task):
+                sums.precision[patients] += told.precision
+                sums.linear[patients] += told.linear
 
 
-def _solve(precision: np.ndarray, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    covariance = np.linalg.inv(precision)
-    return np.matmul(covariance, linear[:, :, None])[:, :, 0], covariance
+def _row_blocks(values: Any) -> Iterable[slice]:
+    """About as many rows as a store has in a chunk; of a lazy array whole chunks, so that each is read once."""
+    if not isinstance(values, da.Array):
+        return blocks.slices(len(values), blocks.BLOCK_SAMPLES)
+    edges = [0]
+    for stop in np.cumsum(values.chunks[0]):
+        if stop - edges[-1] >= blocks.BLOCK_SAMPLES:
+            edges.append(int(stop))
+    edges += [len(values)] if edges[-1] < len(values) else []
+    return (slice(start, stop) for start, stop in pairwise(edges))
 
 
-def _stacked(rows: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """``rows @ matrix``, one product a row: a product of all rows would round by the number of rows."""
-    return np.matmul(rows[:, None, :], matrix)[:, 0, :]
+def _feature_blocks(view: Projected) -> list[np.ndarray]:
+    """Blocks of the model's features, less those that the view lacks.
+
+    They follow the order of the model if the view has it too; else that of the view, because a store is read forwards.
+    """
+    order, columns = np.arange(view.columns.size), view.columns
+    if np.any(np.diff(columns[columns >= 0]) < 0):
+        order = np.argsort(np.where(columns < 0, np.iinfo(np.intp).max, columns), kind="stable")
+    cut = [order[part] for part in blocks.slices(order.size, _FEATURES)]
+    found = [part[columns[part] >= 0] for part in cut]
+    return [part for part in found if part.size]
 
 
-def _gaussian_precision(missing: np.ndarray, weights: Weights) -> np.ndarray:
-    """Precision that a Gaussian view adds, shape (sample, factor, factor); once for each pattern of missing entries."""
-    whole = _gram(weights, np.arange(missing.shape[1]))
-    known: dict[bytes, np.ndarray] = {}
-    grams = []
-    for row in missing:
-        pattern = np.packbits(row).tobytes()
-        if pattern not in known:
-            few = 2 * row.sum() <= row.size  # go over the fewer entries
-            known[pattern] = (
-                whole - _gram(weights, np.flatnonzero(row)) if few else _gram(weights, np.flatnonzero(~row))
-            )
-        grams.append(known[pattern])
-    return np.stack(grams)
+def _part(view: Projected, rows: slice, features: list[np.ndarray], groups: np.ndarray) -> _Part:
+    """What a task needs; of lazy values only the columns of these features."""
+    values, columns = view.values[rows], [_consecutive(view.columns[some]) for some in features]
+    if isinstance(values, da.Array):
+        values = values[:, _consecutive(view.columns[np.concatenate(features)])]
+        ends = np.cumsum([some.size for some in features])
+        columns = [slice(end - some.size, end) for end, some in zip(ends, features, strict=True)]
+    weights = [chosen(view.weights, some) for some in features]
+    return _Part(values, columns, groups[view.rows[rows]], weights, view.name)
 
 
-def _gram(weights: Weights, features: np.ndarray) -> np.ndarray:
-    """``sum_d tau_d (E[w_d] E[w_d]' + diag(E[w_d^2] - E[w_d]^2))`` over some features."""
-    mean, tau = weights.mean[features], weights.precision[features]
-    return (mean * tau[:, None]).T @ mean + np.diag(tau @ (weights.square[features] - mean**2))
+def _consecutive(columns: np.ndarray) -> Any:
+    """A slice, of which NumPy makes a view and dask reads no more than needed, if rising positions are consecutive."""
+    whole = columns.size and columns[-1] - columns[0] == columns.size - 1
+    return slice(int(columns[0]), int(columns[-1]) + 1) if whole else columns
 
 
-def _iterate(
-    views: Sequence[tuple[np.ndarray, Weights]], precision: np.ndarray, linear: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Alternate pseudo-data and posterior from the prior on; a patient who has converged is left alone."""
-    n_samples, n_factors = linear.shape
-    mean, covariance = np.zeros((n_samples, n_factors)), np.tile(np.eye(n_factors), (n_samples, 1, 1))
-    active = np.arange(n_samples)
-    for _ in range(_MAX_ITER):
-        extra_precision, extra_linear = precision[active].copy(), linear[active].copy()
-        for values, weights in views:
-            _add_pseudo(values[active], weights, mean[active], covariance[active], extra_precision, extra_linear)
-        new, covariance[active] = _solve(extra_precision, extra_linear)
-        change = np.abs(new - mean[active]).max(axis=1)
-        mean[active] = new
-        active = active[change > _TOLERANCE]
-        if active.size == 0:
-            break
-    return mean, covariance
+def _tell(part: _Part) -> list[Sums]:
+    """``sum_d tau E[w w']``, packed, and ``sum_d tau E[w] (y - intercept)`` for each row and block."""
+    return [
+        _tell_block(part.values, columns, part.groups, double(weights), part.name)
+        for columns, weights in zip(part.columns, part.weights, strict=True)
+    ]
 
 
-def _add_pseudo(
-    values: np.ndarray,
-    weights: Weights,
-    mean: np.ndarray,
-    covariance: np.ndarray,
-    precision: np.ndarray,
-    linear: np.ndarray,
-) -> None:
-    """Add what a binary or count view tells, given the current posterior, to `precision` and `linear` in place."""
-    loading, spread = weights.mean, weights.square - weights.mean**2
-    second = covariance + mean[:, :, None] * mean[:, None, :]  # E[z z'] (sample, factor, factor)
-    own = np.ascontiguousarray(np.diagonal(second, axis1=1, axis2=2))  # E[z_k^2]
-    square = np.sum(np.matmul(loading, second) * loading, axis=2) + _stacked(own, spread.T)
-    pseudo, tau = PSEUDO[weights.likelihood](values, _stacked(mean, loading.T), square, weights)
-    missing = np.isnan(values)
-    tau, pseudo = np.where(missing, 0.0, tau), np.where(missing, 0.0, pseudo)
-    precision += np.matmul(loading.T * tau[:, None, :], loading)
-    diagonal = np.arange(linear.shape[1])
-    precision[:, diagonal, diagonal] += _stacked(tau, spread)
-    linear += _stacked(tau * pseudo, loading)
+def _tell_block(values: np.ndarray, columns: Any, groups: np.ndarray, weights: Weights, name: str) -> Sums:
+    pairs = pairs_of(weights.mean, weights.square)
+    whole = product(weights.precision, pairs)  # of a row of each group that lacks no entry
+    found = no_sums(len(values), weights.mean.shape[1])
+    for rows in blocks.slices(len(values), max(1, _ENTRIES // len(pairs))):
+        tau = weights.precision[groups[rows]]
+        y = values[rows][:, columns] - weights.intercept[groups[rows]]
+        missing = ~np.isfinite(y)
+        found.precision[rows] = whole[groups[rows]]
+        y *= tau
+        if missing.any():
+            refuse_impossible(values[rows][:, columns], weights.likelihood, name)
+            y[missing] = 0.0
+            _leave_out(found.precision[rows], missing, tau, pairs)
+        found.linear[rows] = product(y, weights.mean)
+    return found
+
+
+def _leave_out(precision: np.ndarray, missing: np.ndarray, tau: np.ndarray, pairs: np.ndarray) -> None:
+    """Take missing entries off the sum over all, or sum over the others if those are fewer; in place.
+
+    A sparse product adds entry after entry, row by row, whatever the other rows.
+    """
+    few = 2 * missing.sum(axis=1) <= missing.shape[1]
+    listed = sparse.csr_array(np.where(missing == few[:, None], tau, 0.0)) @ pairs
+    precision[few] -= listed[few]
+    precision[~few] = listed[~few]

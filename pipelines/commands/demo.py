@@ -37,4 +37,5 @@ def command(folder: Path, computing: dict[str, Any]) -> None:
         with console.timed("simulate"), console.Bar("simulating", shown=shown) as bar:
             simulate(folder / "data", seed=chosen.seed, progress=bar.show)
     with cluster.on(**computing), console.Bar("reading", shown=shown) as bar:
-        click.echo(graph.execute(graph.plan(chosen, progress=bar.count), resume=True, overwrite=False))
+        planned = graph.plan(chosen, progress=bar.count, resume=True, shown=shown)
+        click.echo(graph.execute(planned, resume=True, overwrite=False))

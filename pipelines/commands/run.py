@@ -21,7 +21,7 @@ from pipelines import run as graph
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed; default: the file's.")
 @click.option("--dry-run", is_flag=True, show_default=False, help="Say what would run, and why; write nothing.")
-@click.option("--resume", is_flag=True, show_default=False, help="Keep what is up to date.")
+@click.option("--resume", is_flag=True, show_default=False, help="Keep what is up to date, and what a fit had reached.")
 @click.option("--force", multiple=True, metavar="STEP", help="Run this step in any case; implies --resume.")
 @options.overwrite
 @options.computing("local")
@@ -38,12 +38,13 @@ def command(
     """Run every step of CONFIG.toml, from raw files to the report, and print where the report is."""
     chosen = config.load(file)
     chosen = replace(chosen, output=output or chosen.output, seed=chosen.seed if seed is None else seed)
-    with console.Bar("reading", shown=computing["progress"]) as bar:
-        planned = graph.plan(chosen, progress=bar.count)
+    shown, resume = computing["progress"], resume or bool(force)
+    with console.Bar("reading", shown=shown) as bar:
+        planned = graph.plan(chosen, progress=bar.count, resume=resume, shown=shown)
         graph.check_force(planned, force)
         if dry_run:
             for step, reason in graph.dry_run(planned, force=force):
                 click.echo(f"{step.name:9} -> {step.output}: {reason or 'up to date'}")
             return
         with cluster.on(**computing):
-            click.echo(graph.execute(planned, resume=resume or bool(force), overwrite=overwrite, force=force))
+            click.echo(graph.execute(planned, resume=resume, overwrite=overwrite, force=force))

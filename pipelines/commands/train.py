@@ -14,7 +14,7 @@ from pipelines import cluster, config, options, steps, summary
 @options.settings(config.Train)
 @options.seed
 @options.overwrite
-@options.computing("local")
+@options.computing("threads")
 def command(
     prepared: Path, output: Path, settings: config.Train, seed: int, overwrite: bool, computing: dict[str, Any]
 ) -> None:

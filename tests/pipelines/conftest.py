@@ -35,7 +35,7 @@ n_factors = 3
 
 
 #: Commands that start processes of their own unless told otherwise; tests that mean processes say so.
-_THREADS = {f"OMICS_{name}_CLUSTER": "threads" for name in ("DEMO", "RUN", "FACTORS", "EVALUATE", "TRAIN")}
+_THREADS = {f"OMICS_{name}_CLUSTER": "threads" for name in ("DEMO", "RUN", "EVALUATE")}
 
 
 @pytest.fixture(scope="session")

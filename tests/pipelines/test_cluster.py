@@ -13,7 +13,7 @@ import psutil
 import pytest
 import threadpoolctl
 
-from omics.blocks import each, map_sum
+from omics.blocks import each, map_sum, width
 from omics.schema import EnvironmentFault, UsageError
 from pipelines import cluster
 
@@ -123,6 +123,21 @@ def test_an_unknown_cluster_is_refused():
 def test_a_size_that_cannot_be_read_is_refused():
     with pytest.raises(UsageError, match="'lots' is no size"), cluster.on("local", memory="lots"):
         pass
+
+
+def process(_: int) -> int:
+    return os.getpid()
+
+
+def test_what_is_one_fit_runs_in_threads_although_processes_were_started():
+    with cluster.on("local", workers=1):
+        assert os.getpid() not in each(process, range(2))
+        with cluster.threads_rather_than_processes():
+            assert set(each(process, range(2))) == {os.getpid()}
+            assert width() == 1
+        assert os.getpid() not in each(process, range(2))
+    with cluster.on("threads", workers=3), cluster.threads_rather_than_processes():
+        assert width() == 3, "as it was"
 
 
 def die(_: int) -> None:

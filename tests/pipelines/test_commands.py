@@ -104,6 +104,60 @@ def test_info_of_factors(omics, finished):
     assert 0 < figures["r2"]["methylation"] <= 1
     assert [row["factor"] for row in figures["r2_by_factor"]] == ["Factor1", "Factor2", "Factor3", "Factor4"]
     assert figures["best_elbo"] == max(row["elbo"] for row in figures["restarts"])
+    best = next(row for row in figures["restarts"] if row["elbo"] == figures["best_elbo"])
+    assert (figures["engine"], figures["iterations"], figures["converged"]) == ("stream", best["iterations"], True)
+    assert 0 < figures["active"] <= 4
+    assert 0 < figures["stability"]["min"] <= figures["stability"]["mean"] <= 1
+    assert "groups" not in figures
+    assert "elbo_by_number" not in figures
+
+
+def test_info_of_factors_of_several_numbers_and_groups(omics, finished, tmp_path):
+    options = ["--n-factors", "2,3", "--restarts", 2, "--groups", "sex", "--no-ard-weights", "--drop", 0]
+    made = omics("factors", finished / "prepared.zarr", tmp_path / "f.zarr", *options)
+    assert made.exit_code == 0, made.stderr
+    figures = info(omics, tmp_path / "f.zarr")
+    assert [(row["n_factors"], row["fits"]) for row in figures["elbo_by_number"]] == [(2, 2), (3, 2)]
+    assert figures["best_elbo"] == max(row["best_elbo"] for row in figures["elbo_by_number"])
+    assert set(figures["groups"]) == {"0", "1"}
+    assert sum(figures["groups"].values()) == figures["samples"]
+    assert figures["parameters"]["n_factors"] == [2, 3]
+    assert "elbo_by_number" in omics("info", tmp_path / "f.zarr").stdout
+
+
+def test_the_number_of_factors_is_found(omics, finished, tmp_path):
+    arguments = (finished / "prepared.zarr", tmp_path / "f.zarr", "--n-factors", "auto", "--restarts", 1)
+    assert omics("factors", *arguments).exit_code == 0
+    figures = info(omics, tmp_path / "f.zarr")
+    assert figures["parameters"]["n_factors"] == "auto"
+    assert figures["n_factors"] < 25
+    assert "stability" not in figures, "there is no other fit"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--n-factors", "5,x"), "'5,x' is not a valid integer, list of integers, or auto"),
+        (("--n-factors", "5,0"), "0 is not at least 1"),
+        (("--drop", "1.5"), "drop is 1.5"),
+        (("--groups", "sexe"), "there is no clinical column 'sexe'"),
+    ],
+)
+def test_what_factors_cannot_be_learned(omics, finished, tmp_path, options, said):
+    result = omics("factors", finished / "prepared.zarr", tmp_path / "f.zarr", *options)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert files(tmp_path) == set()
+
+
+def test_where_the_data_lie_changes_nothing(omics, raw, finished, tmp_path):
+    arguments = ("--n-factors", 4, "--hold", "disk")
+    assert omics("factors", finished / "prepared.zarr", tmp_path / "f.zarr", *arguments).exit_code == 0
+    assert digest(tmp_path / "f.zarr") == digest(finished / "factors.zarr")
+    changed = raw / "held.toml"
+    changed.write_text((raw / "config.toml").read_text().replace("[factors]", '[factors]\nhold = "store"'))
+    assert omics("run", changed, "-o", finished, "--resume", "--dry-run").stdout.count("up to date") == 7
+    changed.unlink()
 
 
 def test_info_of_subtypes(omics, finished):

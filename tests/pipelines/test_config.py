@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from omics import simulate
+from omics.factors import MOFA
 from omics.schema import UsageError
 from pipelines import config
 
@@ -58,7 +59,12 @@ def test_values_become_typed_settings_and_paths_are_relative_to_the_file(tmp_pat
         ("[ingest]\n[factors]\nn_factors = '3'", "'3' is not an integer", None),
         ("[ingest]\n[factors]\nn_factors = true", "True is not an integer", None),
         ("[ingest]\n[factors]\nn_factors = 0", "0 is too small", "at least 1"),
-        ("[ingest]\n[factors]\nengine = 'mofa3'", "unknown value 'mofa3'", "expected one of mofapy2"),
+        ("[ingest]\n[factors]\nn_factors = [5, 0]", "0 is too small", "at least 1"),
+        ("[ingest]\n[factors]\nn_factors = [5, true]", "[5, True] is not an integer, a list of integers", None),
+        ("[ingest]\n[factors]\nn_factors = []", "[] is not an integer, a list of integers", None),
+        ("[ingest]\n[factors]\nn_factors = 'all'", "'all' is not an integer, a list of integers, or \"auto\"", None),
+        ("[ingest]\n[factors]\nhold = 'tape'", "unknown value 'tape'", "auto, memory, disk, store"),
+        ("[ingest]\n[factors]\nengine = 'mofa3'", "unknown value 'mofa3'", "expected one of stream, mofapy2"),
         ("[ingest]\n[evaluate]\nmodels = ['forrest']", "unknown value 'forrest'", "logistic, forest"),
         ("[ingest]\n[evaluate]\nmodels = 'forest'", "'forest' is not a list", None),
         ("[ingest]\nclinical = 3", "3 is not a path", None),
@@ -99,7 +105,15 @@ def test_every_setting_has_a_meaning_and_a_type_that_files_and_options_know():
         hints = get_type_hints(kind)
         for spec in fields(kind):
             assert spec.metadata["meaning"].endswith("."), spec.name
-            assert config.value_type(hints[spec.name]) in (int, float, bool, str, Path, tuple[str, ...]), spec.name
+            assert config.value_type(hints[spec.name]) in (
+                int,
+                float,
+                bool,
+                str,
+                Path,
+                tuple[str, ...],
+                config.Numbers,
+            ), spec.name
             assert type(None) in get_args(hints[spec.name]) or spec.default is not None
 
 
@@ -117,3 +131,30 @@ def test_the_demo_names_the_columns_that_are_simulated():
 def test_parameters_are_plain_and_hold_no_path_of_this_machine():
     assert config.parameters(config.Ingest(clinical=Path("/home/me/c.tsv")))["clinical"] == "c.tsv"
     assert config.parameters(config.Evaluate())["models"] == ["logistic", "forest"]
+
+
+@pytest.mark.parametrize(("text", "value"), [("15", 15), ("[5, 10]", (5, 10)), ('"auto"', "auto")])
+def test_the_number_of_factors_is_one_several_or_found(tmp_path, text, value):
+    assert config.load(write(tmp_path, f"[ingest]\n[factors]\nn_factors = {text}")).factors.n_factors == value
+
+
+def test_where_data_lie_is_no_parameter_of_a_result():
+    assert "hold" not in config.parameters(config.Factors(hold="disk"))
+    assert config.parameters(config.Factors(n_factors=(5, 10)))["n_factors"] == [5, 10]
+
+
+def test_the_settings_of_the_factors_are_those_of_the_model():
+    """Of each parameter of MOFA an option, of the same default; more restarts, as they are cheap in one pass."""
+    ours = {spec.name: spec.default for spec in fields(config.Factors)}
+    theirs = {name: value for name, value in MOFA().get_params().items() if name != "random_state"}
+    assert ours.pop("restarts") == 3
+    assert theirs.pop("n_restarts") == 1
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("name", ["engine", "start", "convergence", "dtype", "hold"])
+def test_the_choices_of_the_factors_are_those_of_the_model(name):
+    spec = next(spec for spec in fields(config.Factors) if spec.name == name)
+    for choice in spec.metadata["choices"]:
+        MOFA(**{name: choice})._refuse_parameters()
+    assert spec.metadata["choices"]

@@ -93,8 +93,8 @@ def make_factors(cohort: xr.DataTree, label: np.ndarray, rng: np.random.Generato
             {
                 "weight": (("feature", "factor"), weight),
                 "weight_square": (("feature", "factor"), weight**2),
-                "intercept": ("feature", np.zeros(len(features))),
-                "precision": ("feature", np.ones(len(features))),
+                "intercept": (("group", "feature"), np.zeros((1, len(features)))),
+                "precision": (("group", "feature"), np.ones((1, len(features)))),
                 "gene": ("feature", genes),
             },
             coords={"feature": features, "factor": names},

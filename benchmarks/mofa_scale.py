@@ -1,0 +1,208 @@
+"""Time per iteration of the factor model over a tenfold range of samples, features and factors; one and two workers.
+
+Run ``python -m benchmarks.mofa_scale [--plot F.png] [--json F]``. In one process with two threads all sizes are timed
+in turns, and the slope is that of a line through the logarithms: 1 is linear. Then a cluster of one worker process and
+one of two, one thread each, take turns on the same data; bytes that a pass moves are those that the engine counts, and
+those that the loopback device saw (which other programs may use as well).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dask
+import dask.array as da
+import matplotlib as mpl
+import numpy as np
+import psutil
+from distributed import Client, LocalCluster
+
+from benchmarks._mofa import Ours, Planted, alternate, cores, gaussian_layers, median, print_table, write_json
+from omics.factors.state import Layer, Options, Start
+
+
+class Sizes(NamedTuple):
+    """Sizes to be timed, the first of each as long as the others vary.
+
+    Attributes
+    ----------
+    samples, features, factors : tuple of int
+        Tenfold ranges.
+    fixed : tuple of int
+        Samples, features and factors of what does not vary.
+    cluster : tuple of int
+        Samples and features of the data that workers hold.
+    repeats : int
+        Iterations timed of each.
+    """
+
+    samples: tuple[int, ...]
+    features: tuple[int, ...]
+    factors: tuple[int, ...]
+    fixed: tuple[int, int, int]
+    cluster: tuple[int, int]
+    repeats: int
+
+
+FULL = Sizes(
+    (200, 400, 800, 2_000), (10_000, 20_000, 40_000, 100_000), (5, 10, 20, 50), (500, 20_000, 15), (1_000, 400_000), 20
+)
+SMOKE = Sizes((40, 100, 400), (200, 500, 2_000), (2, 5, 20), (60, 400, 3), (60, 4_000), 2)
+_OPTIONS = Options(convergence="slow")
+AXES = ("samples", "features", "factors")
+
+
+# --- one process ------------------------------------------------------------------------------------------------------
+
+
+def time_axis(axis: int, sizes: Sizes) -> dict[int, float]:
+    """Seconds of an iteration by size along one axis."""
+    contenders = {}
+    with cores():
+        for value in sizes[axis]:
+            shape = list(sizes.fixed)
+            shape[axis] = value
+            n_samples, n_features, n_factors = shape
+            layers = gaussian_layers(n_samples, [n_features])
+            contenders[value] = Ours(layers, [Start(n_factors, 0)], _OPTIONS)
+        seconds = alternate(contenders, sizes.repeats)
+    return {value: median(times) for value, times in seconds.items()}
+
+
+def slope_of(seconds: Mapping[int, float]) -> float:
+    """Slope of the logarithms."""
+    return float(np.polyfit(np.log(list(seconds)), np.log(list(seconds.values())), 1)[0])
+
+
+def plot(path: Path, seconds: Mapping[str, Mapping[int, float]], slopes: Mapping[str, float], sizes: Sizes) -> None:
+    """Three panels, each with what linear growth from the largest size would be."""
+    mpl.use("Agg")
+    from matplotlib import pyplot  # noqa: PLC0415 - after the choice of what draws
+
+    figure, panels = pyplot.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
+    for i, (panel, (axis, times)) in enumerate(zip(panels, seconds.items(), strict=True)):
+        x, y = np.array(list(times), dtype=float), 1000 * np.array(list(times.values()))
+        fixed = ", ".join(f"{sizes.fixed[j]:,} {name}" for j, name in enumerate(AXES) if j != i)
+        panel.loglog(x, y, "o-", color="#1b6ca8", label=f"measured, slope {slopes[axis]:.2f}")
+        panel.loglog(x, y[-1] * x / x[-1], "--", color="0.6", label="linear")
+        panel.set(xlabel=axis, title=fixed)
+        panel.legend(frameon=False)
+    panels[0].set_ylabel("ms per iteration")
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+def lazy_layer(n_samples: int, n_features: int) -> Layer:
+    """A layer whose blocks the workers draw themselves."""
+    step = max(1, min(8_192, n_features // 8))
+    widths = [min(step, n_features - start) for start in range(0, n_features, step)]
+    values = da.map_blocks(_drawn, chunks=((n_samples,), tuple(widths)), dtype=np.float32, meta=np.empty((0, 0), "f4"))
+    return Layer(values, "gaussian", np.arange(n_samples))
+
+
+def _drawn(block_info: Any = None) -> np.ndarray:
+    (rows, (start, stop)) = block_info[None]["array-location"]
+    return Planted(rows[1] - rows[0]).block(0, start, stop - start)
+
+
+class Away:
+    """The engine on a cluster of `n_workers` processes of this machine."""
+
+    def __init__(self, n_workers: int, size: tuple[int, int], n_factors: int) -> None:
+        self._cluster = LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        )
+        self._client = Client(self._cluster, set_as_default=False)
+        with self._client.as_current():
+            self._ours = Ours([lazy_layer(*size)], [Start(n_factors, 0)], _OPTIONS)
+        self.traffic, self.loopback = self._ours.traffic, []
+
+    def __call__(self) -> float:
+        """Seconds of one iteration; notes what the loopback device saw."""
+        with self._client.as_current():
+            before = _loopback()
+            seconds = self._ours()
+            self.loopback.append(_loopback() - before)
+            return seconds
+
+    def close(self) -> None:
+        """Stop the workers."""
+        self._client.close()
+        self._cluster.close()
+
+
+def _loopback() -> int:
+    return int(psutil.net_io_counters(pernic=True)["lo"].bytes_sent)
+
+
+@contextmanager
+def clusters(counts: Sequence[int], sizes: Sizes) -> Iterator[dict[int, Away]]:
+    """Clusters of so many workers."""
+    made: dict[int, Away] = {}
+    try:
+        for n in counts:
+            made[n] = Away(n, sizes.cluster, sizes.fixed[2])
+        yield made
+    finally:
+        for away in made.values():
+            away.close()
+
+
+def time_workers(sizes: Sizes) -> dict[str, Any]:
+    """One worker against two, in turns."""
+    with dask.config.set({"distributed.logging.distributed": "error"}), clusters((1, 2), sizes) as made:
+        seconds = alternate(made, sizes.repeats)
+        return {
+            str(n): {
+                "seconds": median(seconds[n]),
+                "counted_bytes": away.traffic,
+                "loopback_bytes": median(away.loopback),
+            }
+            for n, away in made.items()
+        }
+
+
+def main() -> None:
+    """Time all axes, draw them, then the workers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--plot", type=Path, help="draw the figure there (png)")
+    parser.add_argument("--cluster", type=int, nargs=2, metavar=("SAMPLES", "FEATURES"), help="data of the workers")
+    parser.add_argument("--smoke", action="store_true", help="only see that it runs")
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    options = parser.parse_args()
+    sizes = SMOKE if options.smoke else FULL
+    sizes = sizes._replace(cluster=tuple(options.cluster)) if options.cluster else sizes
+    seconds = {}
+    for i, axis in enumerate(AXES):
+        began = time.perf_counter()
+        seconds[axis] = time_axis(i, sizes)
+        print(f"{axis}: {time.perf_counter() - began:.0f} s", flush=True)
+        print_table((axis, "ms"), [[f"{value:,}", 1000 * took] for value, took in seconds[axis].items()])
+    slopes = {axis: slope_of(times) for axis, times in seconds.items()}
+    if options.plot:
+        plot(options.plot, seconds, slopes, sizes)
+    workers = time_workers(sizes)
+    ratio = workers["1"]["seconds"] / workers["2"]["seconds"]
+    print(f"{sizes.cluster[0]:,} samples x {sizes.cluster[1]:,} features on workers")
+    header = ("workers", "ms", "MB a pass, counted", "MB a pass, loopback")
+    keys = ("counted_bytes", "loopback_bytes")
+    print_table(header, [[n, 1000 * w["seconds"], *(w[key] / 1e6 for key in keys)] for n, w in workers.items()])
+    last = {**{f"slope_{axis}": slope for axis, slope in slopes.items()}, "two_workers": ratio}
+    write_json(options.json, {"sizes": sizes._asdict(), "seconds": seconds, "workers": workers, "last": last})
+    print(" ".join(f"{name}={value:.2f}" for name, value in last.items()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,212 @@
+"""Raw values of some features to a block that a pass can read: sorted, centred, turned, its holes listed."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import digamma, gammaln
+
+from omics.factors.block import CODES, GAUSSIAN, POISSON, Block, up
+from omics.factors.gaussian import NOISE_SHAPE
+from omics.factors.kernels import jit
+
+#: Samples are filled up to a multiple of this, so that the products need no remainder.
+LANES = 16
+
+
+class Rows(NamedTuple):
+    """How the rows of one view lie among the samples of the fit.
+
+    Attributes
+    ----------
+    order : numpy.ndarray, shape (N,)
+        Rows of the view's values, so that samples come by group; -1 for a sample without a row.
+    samples : numpy.ndarray, shape (N,)
+        Their positions among the samples of the fit.
+    bounds : numpy.ndarray, shape (G + 1,)
+        Rows of group g are ``bounds[g]`` to ``bounds[g + 1]``.
+    """
+
+    order: np.ndarray
+    samples: np.ndarray
+    bounds: np.ndarray
+
+
+class Facts(NamedTuple):
+    """What checking and scaling need to know of some features.
+
+    Attributes
+    ----------
+    square : numpy.ndarray, shape (G, D)
+        ``sum (y - mean)^2``.
+    observed : numpy.ndarray, shape (G, D)
+        Observed entries.
+    varies : numpy.ndarray, shape (D,)
+        Whether there are two different observed values.
+    wrong : numpy.ndarray
+        Up to five observed values that the likelihood cannot have.
+    missing : int
+        Missing entries, if the view is Gaussian.
+    """
+
+    square: np.ndarray
+    observed: np.ndarray
+    varies: np.ndarray
+    wrong: np.ndarray
+    missing: int
+
+
+def rows_of(rows: np.ndarray, groups: np.ndarray, *, everybody: bool) -> Rows:
+    """Sort the rows of a view by their position in the fit; with `everybody`, samples without a row are kept.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray
+        Position of each row among the samples of the fit.
+    groups : numpy.ndarray, shape (sample,)
+        Group of each sample, never falling.
+    """
+    order = np.full(groups.size, -1)
+    order[rows] = np.arange(rows.size)
+    samples = np.arange(groups.size) if everybody else np.flatnonzero(order >= 0)
+    bounds = np.searchsorted(groups[samples], np.arange(groups[-1] + 2))
+    return Rows(order[samples], samples, bounds)
+
+
+def pack(raw: np.ndarray, likelihood: str, rows: Rows, dtype: str) -> tuple[Block, Facts]:
+    """Make the block of some features.
+
+    Parameters
+    ----------
+    raw : numpy.ndarray, shape (own sample, D)
+        As measured, NaN where missing.
+    likelihood : str
+        Of the view.
+    rows : Rows
+        Of the view.
+    dtype : str
+        Of the values.
+    """
+    make = _pack_gaussian if CODES[likelihood] == GAUSSIAN else _pack_counted
+    return make(np.asarray(raw), likelihood, rows, np.dtype(dtype))
+
+
+def _empty(rows: Rows, n_features: int, dtype: np.dtype) -> np.ndarray:
+    return np.zeros((up(n_features, 4), up(rows.samples.size, LANES)), dtype)
+
+
+def _pack_gaussian(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype) -> tuple[Block, Facts]:
+    n_features, n_groups = raw.shape[1], rows.bounds.size - 1
+    values = _empty(rows, n_features, dtype)
+    mean, square, count = (np.zeros((n_groups, n_features)) for _ in range(3))
+    low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
+    _centre(raw, rows.order, rows.bounds, values, mean, square, count, low, high)
+    lacking = rows.samples.size - count.sum(axis=0)
+    starts = np.concatenate([[0], np.cumsum(lacking)]).astype(np.int64)
+    missing = np.empty(starts[-1], np.int32)
+    if missing.size:
+        _holes(raw, rows.order, starts, missing)
+    bad = ~(np.isfinite(low) & np.isfinite(high)) & (count.sum(axis=0) > 0)
+    wrong = raw[:, bad]
+    facts = Facts(square, count, high > low, wrong[np.isinf(wrong)][:5], missing.size)
+    bounds = rows.bounds.copy()
+    bounds[-1] = values.shape[1]  # zeros in padding add nothing, and full vectors are faster
+    curvature = np.zeros(n_features)
+    block = Block(
+        CODES[likelihood], n_features, values, bounds, starts, missing, square, _shape(count), curvature, mean
+    )
+    return block, facts
+
+
+def _shape(count: np.ndarray) -> np.ndarray:
+    a = NOISE_SHAPE + count / 2
+    if (a == a.flat[0]).all():  # complete data: special functions are slow
+        one = a.flat[0]
+        return np.stack([a, np.full_like(a, digamma(one)), np.full_like(a, gammaln(one))])
+    return np.stack([a, digamma(a), gammaln(a)])
+
+
+@jit
+def _centre(raw, order, bounds, values, mean, square, count, low, high):
+    """Centre each feature by group and turn the matrix, 64 features at a time; NaN becomes 0."""
+    width = 64
+    sums, counts = np.empty(width), np.empty(width)
+    for first in range(0, raw.shape[1], width):
+        wide = min(width, raw.shape[1] - first)
+        for g in range(bounds.size - 1):
+            sums[:] = 0.0
+            counts[:] = 0.0
+            for n in range(bounds[g], bounds[g + 1]):
+                row = raw[order[n]]
+                for t in range(wide):
+                    y = np.float64(row[first + t])
+                    known = y == y
+                    sums[t] += y if known else 0.0
+                    counts[t] += 1.0 if known else 0.0
+            for t in range(wide):
+                d = first + t
+                count[g, d] = counts[t]
+                mean[g, d] = sums[t] / counts[t] if counts[t] > 0.0 else 0.0
+                sums[t] = mean[g, d]
+            for n in range(bounds[g], bounds[g + 1]):
+                row = raw[order[n]]
+                for t in range(wide):
+                    y = np.float64(row[first + t])
+                    known = y == y
+                    centred = y - sums[t] if known else 0.0
+                    values[first + t, n] = centred
+                    square[g, first + t] += centred * centred
+                    low[first + t] = y if known and y < low[first + t] else low[first + t]
+                    high[first + t] = y if known and y > high[first + t] else high[first + t]
+
+
+@jit
+def _holes(raw, order, starts, missing):
+    """List the missing entries by feature."""
+    cursor = starts[:-1].copy()
+    for n in range(order.size):
+        row = raw[order[n]]
+        for d in range(row.size):
+            if row[d] != row[d]:
+                missing[cursor[d]] = n
+                cursor[d] += 1
+
+
+def _pack_counted(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype) -> tuple[Block, Facts]:
+    """Binary and count views: as they are, NaN where missing."""
+    n_samples, n_features = rows.samples.size, raw.shape[1]
+    own = np.full((n_samples, n_features), np.nan)
+    own[rows.order >= 0] = raw[rows.order[rows.order >= 0]]
+    known = ~np.isnan(own)
+    values = _empty(rows, n_features, dtype)
+    values[:n_features, :n_samples] = own.T
+    groups = [slice(a, b) for a, b in pairwise(rows.bounds)]
+    count = np.stack([known[g].sum(axis=0) for g in groups]).astype(float)
+    total = np.stack([np.nansum(own[g], axis=0) for g in groups])
+    highest = np.where(known, own, -np.inf).max(axis=0)
+    varies = highest > np.where(known, own, np.inf).min(axis=0)
+    poisson = CODES[likelihood] == POISSON
+    possible = (own >= 0) & (own == np.floor(own)) & np.isfinite(own) if poisson else (own == 0) | (own == 1)
+    wrong = own[known & ~possible][:5]
+    facts = Facts(np.zeros_like(count), count, varies, wrong, 0)
+    block = Block(
+        CODES[likelihood],
+        n_features,
+        values,
+        rows.bounds,
+        np.zeros(n_features + 1, np.int64),
+        np.zeros(0, np.int32),
+        np.zeros_like(count),
+        np.stack([count, count, count]),
+        0.25 + 0.17 * np.maximum(highest, 0.0) if poisson else np.zeros(n_features),
+        _intercept(total, count, poisson=poisson),
+    )
+    return block, facts
+
+
+def _intercept(total: np.ndarray, count: np.ndarray, *, poisson: bool) -> np.ndarray:
+    """Where the intercept starts: the link of a mean that is kept off 0 (and 1)."""
+    mean = np.maximum(total + 0.5, 0.5) / (count + 1.0)
+    return np.log(np.expm1(mean)) if poisson else np.log(mean / (1.0 - np.minimum(mean, 1.0 - 1e-9)))

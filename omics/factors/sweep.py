@@ -1,0 +1,420 @@
+"""A pass over the data: blocks of features wherever they are held, visited in waves, sums of factor size coming back.
+
+The features of every view are cut into parts that depend on the data alone; a wave is some parts of every view. The
+parts of a wave are visited in parallel by dask's active scheduler and their sums are added in one fixed order, so the numbers do
+not depend on how many threads or workers there are. The same functions run on arrays in this process and on arrays that
+stay with the workers of a cluster, where only sums and scores travel.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import dask
+import dask.array as da
+import numpy as np
+
+from omics import blocks
+from omics.factors.block import GAUSSIAN, Block, Learned, Mode, Moments, Prior, Sums, no_sums, total, up
+from omics.factors.gaussian import visit
+from omics.factors.layers import refuse
+from omics.factors.packing import LANES, Facts, Rows, pack, rows_of
+from omics.factors.places import Away, Here, layout
+from omics.factors.pointwise import visit_pointwise
+from omics.factors.state import Layer, Options
+from omics.factors.updates import MomentsLike
+
+# --- what runs where the blocks are ---------------------------------------------------------------------------------
+
+
+#: Data that are worked on here even if there are workers: a pass over them takes less than a message.
+SMALL_BYTES = 2**26
+
+
+class OnDisk(NamedTuple):
+    """A block whose values lie in a scratch file; `source` makes it again where the file cannot be seen."""
+
+    block: Block
+    file: str
+    shape: tuple[int, int]
+    source: Any
+
+    def open(self) -> Block:
+        """Read the values."""
+        if not Path(self.file).is_file():
+            return self.source()
+        values = np.fromfile(self.file, self.block.values.dtype).reshape(self.shape)
+        return self.block._replace(values=values)
+
+
+class Source(NamedTuple):
+    """Makes a block from raw values each time that it is called."""
+
+    values: Any
+    likelihood: str
+    rows: Rows
+    dtype: str
+
+    def pack(self) -> tuple[Block, Facts]:
+        """Read and pack."""
+        raw = self.values
+        if isinstance(raw, da.Array):
+            raw = blocks.here(raw)
+        return pack(raw, self.likelihood, self.rows, self.dtype)
+
+    def __call__(self) -> Block:
+        """Read and pack, without the facts."""
+        return self.pack()[0]
+
+
+def load(sources: Sequence[Source], scratch: str | None, keep: bool) -> tuple[list[Any], list[Facts]]:
+    """Pack the blocks of a part; keep them in memory, in files below `scratch`, or only how to make them again."""
+    held, facts = [], []
+    for source in sources:
+        block, fact = source.pack()
+        facts.append(fact)
+        held.append(_spilled(block, scratch, source) if scratch else block if keep else source)
+    return held, facts
+
+
+def _spilled(block: Block, scratch: str, source: Source) -> OnDisk:
+    with tempfile.NamedTemporaryFile(dir=scratch, suffix=".block", delete=False) as file:
+        block.values.tofile(file)
+    return OnDisk(block._replace(values=block.values[:0]), file.name, block.values.shape, source)
+
+
+def opened(held: Any) -> Block:
+    """The block that :func:`load` put somewhere."""
+    if isinstance(held, Block):
+        return held
+    made: Block = held.open() if isinstance(held, OnDisk) else held()
+    return made
+
+
+def fresh(block: Block, fits: np.ndarray, mode: Mode) -> Learned:
+    """State of the features before the first visit: ``E[w] = 0``, ``E[w^2] = 1``, ``E[tau] = 1``."""
+    n_fits, n_groups, n_features = len(fits) - 1, len(block.bounds) - 1, block.n_features
+    intercept = np.broadcast_to(block.mean, (n_fits, n_groups, n_features)).copy()
+    dense = mode.compat and block.likelihood != GAUSSIAN
+    return Learned(
+        np.zeros((fits[-1], n_features), block.values.dtype),
+        np.ones((fits[-1], n_features), block.values.dtype),
+        np.ones((n_fits, n_groups, n_features)),
+        intercept,
+        np.ones((n_fits, n_features, int(block.bounds[-1]))) if dense else np.zeros((0, 0, 0)),
+    )
+
+
+class Visit(NamedTuple):
+    """What a wave brings to the blocks of one view; the only thing that travels to them.
+
+    Attributes
+    ----------
+    moments : Moments
+        The factors of the view's samples.
+    prior : Prior
+        Of its weights.
+    fits : numpy.ndarray, shape (F + 1,)
+        First factor of each fit that shares the pass, and the number of all.
+    mode : Mode
+        What to do.
+    n_samples : int
+        Samples of the view.
+    local : bool
+        Whether single samples need corrections.
+    """
+
+    moments: Moments
+    prior: Prior
+    fits: np.ndarray
+    mode: Mode
+    n_samples: int
+    local: bool
+
+
+def visit_part(held: Sequence[Any], learned: Sequence[Learned] | None, brought: Visit) -> tuple[list[Learned], Sums]:
+    """Visit the blocks of a part one after the other; returns their new state and their sums."""
+    moments, prior, fits, mode, n_samples, local = brought
+    sums = no_sums(fits, moments.quad.shape[0], n_samples, local=local)
+    new = []
+    for i, handle in enumerate(held):
+        block = opened(handle)
+        old = learned[i] if learned is not None else fresh(block, fits, mode)
+        state = Learned(*(np.empty_like(array) for array in old))
+        kernel = visit if block.likelihood == GAUSSIAN else visit_pointwise
+        kernel(block, moments, prior, fits, mode, old, state, sums)
+        new.append(state)
+    return new, sums
+
+
+def gram_part(held: Sequence[Any], inverse: np.ndarray, n_samples: int) -> tuple[None, np.ndarray]:
+    """``Y Y'`` of a part, a binary or count feature centred, missing entries as the mean; shape (own sample, same)."""
+    result = np.zeros((n_samples, n_samples))
+    for handle in held:
+        block = opened(handle)
+        values = block.values[: block.n_features, :n_samples]
+        if block.likelihood != GAUSSIAN:
+            values = np.nan_to_num(values - np.nanmean(values, axis=1, keepdims=True))
+        result += values.T @ values
+    return None, result * np.outer(inverse, inverse)
+
+
+def means_part(held: Sequence[Any]) -> tuple[None, list[np.ndarray]]:
+    """What was taken off the features of a part, by block."""
+    return None, [(handle.block if isinstance(handle, OnDisk) else opened(handle)).mean for handle in held]
+
+
+def chosen(learned: Sequence[Learned], factors: np.ndarray, fits: np.ndarray) -> tuple[list[Learned], None]:
+    """State of some factors and fits alone."""
+    kept = [
+        Learned(
+            part.mean[factors],
+            part.square[factors],
+            part.tau[fits],
+            part.intercept[fits],
+            part.zeta[fits] if len(part.zeta) else part.zeta,
+        )
+        for part in learned
+    ]
+    return kept, None
+
+
+# --- the whole --------------------------------------------------------------------------------------------------------
+
+
+class Holding(NamedTuple):
+    """Where blocks lie between two passes.
+
+    Attributes
+    ----------
+    scratch : str or None
+        In files of this folder.
+    keep : bool
+        In memory. If neither, each pass makes them again from the raw values.
+    """
+
+    scratch: str | None = None
+    keep: bool = True
+
+
+class View(NamedTuple):
+    """What the sweep knows of one view.
+
+    Attributes
+    ----------
+    n_features : int
+        Features.
+    n_observed : float
+        Observed entries, if it is Gaussian; what the others have of a normalisation is in their bounds.
+    rows : Rows
+        Its samples.
+    omega : float
+        Its weight.
+    like : MomentsLike
+        Which moments its blocks need.
+    """
+
+    n_features: int
+    n_observed: float
+    rows: Rows
+    omega: float
+    like: MomentsLike
+
+    @property
+    def local(self) -> bool:
+        """Whether its samples need corrections of their own."""
+        return self.like.pointwise or self.like.incomplete
+
+
+class Sweep:
+    """All views, cut into parts and held, with the state of their features.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The views.
+    groups : numpy.ndarray, shape (sample,)
+        Group of each sample, never falling.
+    options : Options
+        Scaling, weights of views, dtype.
+    n_waves : int
+        Waves of a pass.
+    holding : Holding
+        Where blocks lie between passes.
+
+    Raises
+    ------
+    DataError
+        There are values that cannot be, or from which nothing can be learnt.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], groups: np.ndarray, options: Options, n_waves: int, holding: Holding
+    ) -> None:
+        everybody = [options.compat and layer.likelihood != "gaussian" for layer in layers]
+        rows = [rows_of(layer.rows, groups, everybody=e) for layer, e in zip(layers, everybody, strict=True)]
+        shapes = [
+            (own.samples.size, layer.values.shape[1], layer.likelihood == "gaussian")
+            for own, layer in zip(rows, layers, strict=True)
+        ]
+        self.parts = layout(shapes, n_waves, np.dtype(options.dtype).itemsize)
+        self.n_waves = n_waves
+        self.costs = [part.cost for part in self.parts]
+        sources = [
+            [Source(sliced(layer.values, *cut), layer.likelihood, rows[part.view], options.dtype) for cut in part.cuts]
+            for part in self.parts
+            for layer in [layers[part.view]]
+        ]
+        size = sum(np.prod(shape[:2]) for shape in shapes) * np.dtype(options.dtype).itemsize
+        self.place = Away() if blocks.on_workers() and size > SMALL_BYTES else Here()
+        jobs = [(part, holding.scratch, holding.keep) for part in sources]
+        self.held, found = self.place.pairs(load, jobs, self.costs)
+        self.learned: list[Any] = [None] * len(self.parts)
+        self.facts = []
+        for v, layer in enumerate(layers):
+            of_view = zip(self.parts, found, strict=True)
+            self.facts.append(joined([fact for part, facts in of_view if part.view == v for fact in facts]))
+            refuse(self.facts[-1], layer)
+        omega = np.array([1.0 / shape[1] for shape in shapes]) if options.weight_views else np.ones(len(layers))
+        omega *= len(layers) / omega.sum()
+        self.views = [
+            View(
+                shape[1],
+                float(facts.observed.sum()) if shape[2] else 0.0,
+                own,
+                float(weight),
+                MomentsLike(
+                    up(own.samples.size, LANES),
+                    options.dtype,
+                    not shape[2],
+                    facts.missing > 0,
+                    _inverse(facts, options),
+                ),
+            )
+            for shape, own, facts, weight in zip(shapes, rows, self.facts, omega, strict=True)
+        ]
+
+    def visit(
+        self, wave: int | None, brought: Mapping[int, Visit], learned: Sequence[Any] | None = None
+    ) -> tuple[dict[int, Sums], int]:
+        """Visit the parts of a wave (of all, if None), keep their new state, and add up their sums by view.
+
+        Parameters
+        ----------
+        wave : int or None
+            Which parts.
+        brought : mapping of int to Visit
+            By view.
+        learned : sequence, optional
+            State to work on instead of the sweep's own, for all parts; it is replaced by the new state in place.
+
+        Returns
+        -------
+        sums : dict of int to Sums
+            By view, with whole symmetric matrices.
+        traffic : int
+            Bytes that travelled, or would on a cluster.
+        """
+        state = self.learned if learned is None else learned
+        which = [p for p, part in enumerate(self.parts) if wave is None or part.wave == wave]
+        jobs = [(self.held[p], state[p], brought[self.parts[p].view]) for p in which]
+        new, sums = self.place.pairs(visit_part, jobs, [self.costs[p] for p in which])
+        for p, handle in zip(which, new, strict=True):
+            state[p] = handle  # type: ignore[index]
+        by_view: dict[int, list[Sums]] = {}
+        for p, part in zip(which, sums, strict=True):
+            by_view.setdefault(self.parts[p].view, []).append(part)
+        traffic = sum(_bytes(brought[self.parts[p].view].moments) for p in which) + sum(map(_bytes, sums))
+        return {v: total(parts).symmetric(brought[v].fits) for v, parts in by_view.items()}, traffic
+
+    def features_of(self, wave: int, view: int) -> int:
+        """Features that a wave visits of a view."""
+        return sum(part.n_features for part in self.parts if part.wave == wave and part.view == view)
+
+    def gram(self) -> np.ndarray:
+        """Gram matrix of all views side by side, shape (sample, sample); what is missing counts as the mean."""
+        n_samples = max(int(view.rows.samples[-1]) for view in self.views) + 1
+        result = np.zeros((n_samples, n_samples))
+        jobs = []
+        for held, part in zip(self.held, self.parts, strict=True):
+            view = self.views[part.view]
+            by_sample = np.repeat(view.like.inverse, np.diff(view.rows.bounds))
+            jobs.append((held, by_sample, view.rows.samples.size))
+        for (_, gram), part in zip(self._stream(gram_part, jobs), self.parts, strict=True):
+            samples = self.views[part.view].rows.samples
+            result[np.ix_(samples, samples)] += gram
+        return result
+
+    def _stream(
+        self, function: Callable[..., tuple[Any, Any]], jobs: list[tuple[Any, ...]]
+    ) -> Iterator[tuple[Any, Any]]:
+        """Run a few jobs at a time, since their results are large."""
+        step = 2 * blocks.width()
+        for start in range(0, len(jobs), step):
+            some = jobs[start : start + step]
+            yield from zip(*self.place.pairs(function, some, self.costs[start : start + step]), strict=True)
+
+    def chosen(self, factors: np.ndarray, fits: np.ndarray) -> list[Any]:
+        """State of some factors and fits alone, by part."""
+        jobs = [(state, factors, fits) for state in self.learned]
+        return self.place.pairs(chosen, jobs, self.costs)[0]
+
+    def state(self, learned: Sequence[Any] | None = None) -> list[list[Learned]]:
+        """State of all parts, in this process."""
+        return self.place.fetch(self.learned if learned is None else learned)
+
+    def restore(self, learned: Sequence[list[Learned]]) -> None:
+        """Put the state of all parts back where they are; later work depends on nothing before."""
+        self.learned = self.place.place(learned)
+
+    def renew(self) -> list[list[Learned]]:
+        """Fetch the state of all parts and put it back: the loss of a worker then costs no more than what follows."""
+        learned = self.state()
+        self.restore(learned)
+        return learned
+
+    def means(self) -> list[np.ndarray]:
+        """What was taken off the features of each view, shape (group, feature)."""
+        _, found = self.place.pairs(means_part, [(held,) for held in self.held], self.costs)
+        return [self.by_feature(v, found) for v in range(len(self.views))]
+
+    def by_feature(self, view: int, found: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
+        """Arrays of all blocks of a view, by part and block, side by side in the order of the features."""
+        own = [(p, part) for p, part in enumerate(self.parts) if part.view == view]
+        own.sort(key=lambda item: item[1].cuts[0][0])
+        return np.concatenate([array for p, _ in own for array in found[p]], axis=-1)
+
+
+def sliced(values: Any, start: int, stop: int) -> Any:
+    """Some columns; of a lazy array with only the tasks that they need."""
+    return dask.optimize(values[:, start:stop])[0] if isinstance(values, da.Array) else values[:, start:stop]
+
+
+def joined(parts: Sequence[Facts]) -> Facts:
+    """Facts of all features of a view."""
+    return Facts(
+        np.concatenate([part.square for part in parts], axis=1),
+        np.concatenate([part.observed for part in parts], axis=1),
+        np.concatenate([part.varies for part in parts]),
+        np.concatenate([part.wrong for part in parts])[:5],
+        sum(part.missing for part in parts),
+    )
+
+
+def _inverse(facts: Facts, options: Options) -> np.ndarray:
+    """One over the standard deviation of the view, of the view in each group, or 1."""
+    n_groups = len(facts.square)
+    square, count = facts.square.sum(axis=1), facts.observed.sum(axis=1)
+    scale = np.ones(n_groups)
+    if options.scale_groups:
+        scale = np.sqrt(square / np.maximum(count, 1.0))
+    elif options.scale_views:
+        scale = np.full(n_groups, np.sqrt(square.sum() / count.sum()))
+    return 1.0 / np.where(scale > 0, scale, 1.0)
+
+
+def _bytes(arrays: Sequence[Any]) -> int:
+    return sum(array.nbytes for array in arrays)
