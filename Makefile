@@ -5,12 +5,12 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint types bench clean help
+.PHONY: demo test test-all lint types bench fresh clean help
 .DEFAULT_GOAL := help
 
 help:
 	@grep -E '^# make' Makefile | cut -c3-
-	@echo 'make test-all   the slow tests too; make lint, make types, make bench, make clean'
+	@echo 'make test-all   the slow tests too; make lint, make types, make bench, make fresh, make clean'
 
 # One environment for everything, made once and again when its inputs change.
 $(READY): pyproject.toml constraints.txt
@@ -38,6 +38,13 @@ types: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.mofa_speed
+	$(BIN)/python -m benchmarks.mofa_memory
+	$(BIN)/python -m benchmarks.mofa_scale
+
+# Forget compiled code: numba does not see that a function in another file has changed.
+fresh:
+	find omics -name '*.nb[ic]' -delete
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -84,6 +84,7 @@ def run_fit(job: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "baseline": baseline,
         "peak": resident("VmHWM"),
+        "peaks": {"loading and first pass": watch.peaks[0], "passes": watch.peaks[-2]},
         "first": watch.passes[0],
         "passes": watch.passes[1:-1],
         "reads": watch.reads,
@@ -103,11 +104,13 @@ class _Watch:
         self._values = cohort.node(tree, "views/methylation")["value"].data
         self._job = job
         self.passes: list[float] = []
+        self.peaks: list[int] = []
         self.reads: list[float] = []
         self._began = time.perf_counter()
 
     def __call__(self, _: object) -> None:
         self.passes.append(time.perf_counter() - self._began)
+        self.peaks.append(resident("VmHWM"))
         if self._job["read"]:
             self._cool()
             self.reads.append(read_all(self._values))
@@ -171,9 +174,9 @@ def law(n_samples: int, n_features: int, n_factors: int, hold: str, start: str) 
     return {
         "data": 4 * n_samples * n_features if hold == "memory" else 0,
         "state, three times at the end": 3 * state_bytes(n_features, n_factors),
-        "weights in float64, twice": 2 * result,
+        "weights in float64, three times at the end": 3 * result,
         "names and facts of features": n_features * (120 + 17 + (0 if hold == "store" else 56)),
-        "blocks being read and packed": threads * 3 * block,
+        "blocks being read, unpacked and packed": threads * 5 * block,
         "sums of a wave and of all": (parts + 2 * waves) * 8 * n_factors * n_samples,
         "Gram matrices of the PCA start": 11 * 8 * n_samples**2 if start == "pca" else 0,
     }
@@ -209,12 +212,15 @@ def measure_memory(folder: str, options: argparse.Namespace) -> dict[str, Any]:
             extra = found["peak"] - found["baseline"]
             found |= {"ratio": extra / (data + state), "beyond_data": extra - data}
             figures[f"{name}, {start}"] = found
-            print(
-                f"  from {name}, {start} start: {extra / 2**20:.0f} MiB, {found['ratio']:.2f}x data and state",
-                flush=True,
-            )
+            print(f"  from {name}, {start} start: {found['ratio']:.2f}x data and state; {said(found)}", flush=True)
     shutil.rmtree(store)
     return figures
+
+
+def said(found: Mapping[str, Any]) -> str:
+    """Most memory so far at the end of each stage, beyond what Python and its libraries take."""
+    stages = {**found["peaks"], "end": found["peak"]}
+    return ", ".join(f"{name} {(peak - found['baseline']) / 2**20:.0f}" for name, peak in stages.items()) + " MiB"
 
 
 def measure_out_of_core(folder: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -261,6 +267,8 @@ def say_out_of_core(figures: Mapping[str, Mapping[str, Any]]) -> None:
         for hold, found in figures.items()
     ]
     print_table(header, rows)
+    for hold, found in figures.items():
+        print(f"most so far with hold={hold}: {said(found)}")
 
 
 def main() -> None:

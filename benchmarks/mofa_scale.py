@@ -9,13 +9,13 @@ those that the loopback device saw (which other programs may use as well).
 from __future__ import annotations
 
 import argparse
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import dask
 import dask.array as da
 import matplotlib as mpl
 import numpy as np
@@ -23,6 +23,7 @@ import psutil
 from distributed import Client, LocalCluster
 
 from benchmarks._mofa import Ours, Planted, alternate, cores, gaussian_layers, median, print_table, write_json
+from omics.factors.places import Here
 from omics.factors.state import Layer, Options, Start
 
 
@@ -52,7 +53,7 @@ class Sizes(NamedTuple):
 FULL = Sizes(
     (200, 400, 800, 2_000), (10_000, 20_000, 40_000, 100_000), (5, 10, 20, 50), (500, 20_000, 15), (1_000, 400_000), 20
 )
-SMOKE = Sizes((40, 100, 400), (200, 500, 2_000), (2, 5, 20), (60, 400, 3), (60, 4_000), 2)
+SMOKE = Sizes((40, 100, 400), (200, 500, 2_000), (2, 5, 20), (60, 400, 3), (400, 44_000), 2)
 _OPTIONS = Options(convergence="slow")
 AXES = ("samples", "features", "factors")
 
@@ -91,6 +92,8 @@ def plot(path: Path, seconds: Mapping[str, Mapping[int, float]], slopes: Mapping
         panel.loglog(x, y, "o-", color="#1b6ca8", label=f"measured, slope {slopes[axis]:.2f}")
         panel.loglog(x, y[-1] * x / x[-1], "--", color="0.6", label="linear")
         panel.set(xlabel=axis, title=fixed)
+        panel.set_xticks(x, [f"{value:,.0f}" for value in x])
+        panel.set_xticks([], minor=True)
         panel.legend(frameon=False)
     panels[0].set_ylabel("ms per iteration")
     figure.savefig(path, dpi=150)
@@ -127,6 +130,8 @@ class Away:
         self._client = Client(self._cluster, set_as_default=False)
         with self._client.as_current():
             self._ours = Ours([lazy_layer(*size)], [Start(n_factors, 0)], _OPTIONS)
+        if isinstance(self._ours.run.sweep.place, Here):
+            raise SystemExit("the engine keeps data this small in one process: give --cluster more")
         self.traffic, self.loopback = self._ours.traffic, []
 
     def __call__(self) -> float:
@@ -162,7 +167,8 @@ def clusters(counts: Sequence[int], sizes: Sizes) -> Iterator[dict[int, Away]]:
 
 def time_workers(sizes: Sizes) -> dict[str, Any]:
     """One worker against two, in turns."""
-    with dask.config.set({"distributed.logging.distributed": "error"}), clusters((1, 2), sizes) as made:
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # closing a cluster is told in twenty lines
+    with clusters((1, 2), sizes) as made:
         seconds = alternate(made, sizes.repeats)
         return {
             str(n): {

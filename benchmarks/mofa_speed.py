@@ -37,6 +37,8 @@ class Size(NamedTuple):
         Features of the binary layer, where there is one.
     repeats, reference_repeats : int
         Iterations timed of ours, and of mofapy2 with each number of threads.
+    tries : int
+        Fits timed on their way to mofapy2's bound.
     """
 
     n_samples: int
@@ -44,11 +46,12 @@ class Size(NamedTuple):
     genes: int
     repeats: int
     reference_repeats: int
+    tries: int = 3
 
 
 FULL = Size(500, (20_000, 50_000), 300, 40, 4)
 QUICK = Size(500, (2_000, 5_000), 100, 30, 2)
-SMOKE = Size(60, (200, 300), 20, 3, 1)
+SMOKE = Size(60, (200, 300), 20, 3, 1, 1)
 
 
 #: Relative difference of two bounds that are the same.
@@ -247,10 +250,10 @@ def same_bound(size: Size, threads: int) -> dict[str, Any]:
     trained = reference.train(threads)
     figures: dict[str, Any] = {"mofapy2": trained._asdict()}
     for name, scenario in (("ours", HEADLINE), ("compat", HEADLINE._replace(compat=True))):
-        tries = [reach(layers, reference.start, scenario, trained.elbo) for _ in range(3)]
-        tries.sort(key=lambda figure: figure["seconds"])
-        figures[name] = {**tries[1], "stop": stop(layers, reference.start, scenario)}
-        figures[name]["same_elbo"] = trained.seconds / tries[1]["seconds"] if tries[1]["reached"] else float("nan")
+        tries = [reach(layers, reference.start, scenario, trained.elbo) for _ in range(size.tries)]
+        typical = sorted(tries, key=lambda figure: figure["seconds"])[len(tries) // 2]
+        ratio = trained.seconds / typical["seconds"] if typical["reached"] else float("nan")
+        figures[name] = {**typical, "same_elbo": ratio, "stop": stop(layers, reference.start, scenario)}
     return figures
 
 

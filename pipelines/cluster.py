@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -104,6 +105,8 @@ def _client(cluster: str, workers: int | None, memory: str | None) -> Iterator[A
                 )
             )
         client = stack.enter_context(_connected(distributed, address))
+        if cluster == "local":
+            client.register_worker_callbacks(setup=_ignore_interrupt)
         try:
             yield client
         except distributed.KilledWorker as error:
@@ -149,6 +152,14 @@ def _set_up_worker() -> None:
         importlib.import_module(library)
     threadpool_limits(limits=1)
     dask.config.set(scheduler="synchronous")
+
+
+def _ignore_interrupt() -> None:
+    """Leave Ctrl-C, which a terminal sends to all processes, to the one that will end the workers.
+
+    It may need them once more, to keep the state of a fit.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 # --- progress -------------------------------------------------------------------------------------------------------

@@ -205,7 +205,8 @@ def _trace(reader: Reader) -> xr.Dataset:
     elbo = reader.numbers("training_stats/elbo", size)
     seconds = np.cumsum(np.nan_to_num(reader.numbers("training_stats/time", size)))
     known = np.isfinite(elbo)
-    return xr.Dataset({"elbo": ("check", elbo[known]), "seconds": ("check", seconds[known])})
+    timed = {"seconds": ("check", seconds[known])} if seconds.any() else {}  # a model of ours has no times
+    return xr.Dataset({"elbo": ("check", elbo[known]), **timed})
 
 
 def _clinical(reader: Reader, layout: _Layout) -> dict[str, xr.Dataset]:

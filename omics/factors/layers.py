@@ -64,8 +64,8 @@ def refuse(facts: Facts, layer: Layer) -> None:
         raise DataError(
             f"values cannot be {layer.likelihood}, for example {facts.wrong[0]:g}",
             where=layer.name,
-            fix=f"a {layer.likelihood} view holds {POSSIBLE[layer.likelihood][1]}, NaN where missing; prepare it, or mend "
-            "its likelihood",
+            fix=f"a {layer.likelihood} view holds {POSSIBLE[layer.likelihood][1]}, NaN where missing; prepare it, or "
+            "mend its likelihood",
         )
     flat = np.flatnonzero(~facts.varies)
     if flat.size:

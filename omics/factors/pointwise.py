@@ -7,8 +7,8 @@ narrow, so what is dense in samples stays within one feature.
 Bernoulli (Jaakkola and Jordan 2000): ``ln sigmoid`` is bounded by a parabola that touches at ``zeta^2 = E[eta^2]``;
 ``tau = tanh(zeta/2) / (2 zeta)``, pseudo-data ``(y - 1/2) / tau``. Poisson (Seeger and Bouchard 2012), rate
 ``ln(1 + e^eta)``: touches at ``zeta = E[eta]``, ``tau = 1/4 + 0.17 y`` (mofapy2: the feature's largest y), pseudo-data
-``zeta - f'(zeta) / tau``. With the intercept ``b`` each update is a coordinate ascent of one bound. mofapy2 has none, but
-takes off the mean of the pseudo-data; with `compat` its numbers are followed, late precision and all.
+``zeta - f'(zeta) / tau``. With the intercept ``b`` each update is a coordinate ascent of one bound. mofapy2 has none,
+but takes off the mean of the pseudo-data; with `compat` its numbers are followed, late precision and all.
 """
 
 from __future__ import annotations

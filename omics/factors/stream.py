@@ -1,8 +1,8 @@
 """The streaming engine: MOFA's updates in one reading of the data an iteration, for several fits at once.
 
 An iteration visits the blocks of features in waves. A visit updates noise and weights and returns sums of the size
-of the factors; after each wave alpha, theta and the factors are updated with what is known of all blocks: new sums of the wave
-just visited, older ones of the others. Each step is a coordinate ascent of the same bound in another order (memoised
+of the factors; after each wave alpha, theta and the factors are updated with what is known of all blocks: new sums
+of the wave just visited, older ones of the others. Each step is a coordinate ascent of the same bound in another order (memoised
 variational inference), which needs fewer passes than the usual order, all weights and then all factors. That order,
 mofapy2's, is one wave: `compat`.
 
@@ -44,8 +44,10 @@ from omics.factors.updates import (
     updated_theta,
 )
 
-#: Waves of a pass; iteration from which theta is learnt, in the order of waves and in mofapy2's.
-N_WAVES, START_SPARSITY, START_SPARSITY_COMPAT = 8, 20, 50
+#: Waves of a pass at most, and bytes of one at least: each costs about a millisecond beside its visits.
+N_WAVES, WAVE_BYTES = 8, 16 * 2**20
+#: Iteration from which theta is learnt, in the order of waves and in mofapy2's.
+START_SPARSITY, START_SPARSITY_COMPAT = 20, 50
 #: Iterations without a factor being dropped: its weights have to grow first.
 DROP_AFTER = 20
 #: Iterations after which what workers hold no longer depends on tasks before.
@@ -119,7 +121,9 @@ class Run:
         self.options, self.groups, self.layers = options, groups, layers
         self.n_groups = int(groups[-1]) + 1
         self.began = time.monotonic()
-        self.sweep = Sweep(layers, groups, options, 1 if options.compat else N_WAVES, holding)
+        size = sum(np.prod(layer.values.shape) for layer in layers) * np.dtype(options.dtype).itemsize
+        n_waves = 1 if options.compat else int(min(max(size // WAVE_BYTES, 1), N_WAVES))
+        self.sweep = Sweep(layers, groups, options, n_waves, holding)
         self.group_sizes = np.bincount(groups, minlength=self.n_groups).astype(float)
         self.view_sizes = np.array([view.n_features for view in self.sweep.views], dtype=float)
         self.iteration = 0

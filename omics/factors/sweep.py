@@ -1,8 +1,8 @@
 """A pass over the data: blocks of features wherever they are held, visited in waves, sums of factor size coming back.
 
 The features of every view are cut into parts that depend on the data alone; a wave is some parts of every view. The
-parts of a wave are visited in parallel by dask's active scheduler and their sums are added in one fixed order, so the numbers do
-not depend on how many threads or workers there are. The same functions run on arrays in this process and on arrays that
+parts of a wave are visited in parallel by dask's active scheduler and their sums are added in one fixed order, so the
+numbers do not depend on how many threads or workers there are. The same functions run on arrays in this process and on arrays that
 stay with the workers of a cluster, where only sums and scores travel.
 """
 

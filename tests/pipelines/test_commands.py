@@ -119,7 +119,7 @@ def test_info_of_factors_of_several_numbers_and_groups(omics, finished, tmp_path
     figures = info(omics, tmp_path / "f.zarr")
     assert [(row["n_factors"], row["fits"]) for row in figures["elbo_by_number"]] == [(2, 2), (3, 2)]
     assert figures["best_elbo"] == max(row["best_elbo"] for row in figures["elbo_by_number"])
-    assert set(figures["groups"]) == {"0", "1"}
+    assert set(figures["groups"]) == {"Female", "Male"}
     assert sum(figures["groups"].values()) == figures["samples"]
     assert figures["parameters"]["n_factors"] == [2, 3]
     assert "elbo_by_number" in omics("info", tmp_path / "f.zarr").stdout

@@ -1,0 +1,64 @@
+"""Helpers of tests of the streaming engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from omics.factors import places, stream
+from omics.factors.state import Expectations, Layer, Options, Start
+from omics.factors.stream import Report
+
+
+def run(
+    layers: Sequence[Layer], groups: np.ndarray, starts: Sequence[Start], options: Options, **where: object
+) -> tuple[list[Expectations], list[Report]]:
+    """Fits, and what their watcher was told after each pass."""
+    reports: list[Report] = []
+    return stream.fit(layers, groups, starts, options, watch=reports.append, **where), reports
+
+
+def noise(n_samples: int, n_factors: int = 3, seed: int = 0) -> Start:
+    """Start from given scores."""
+    return Start(n_factors, score=np.random.default_rng(seed).normal(size=(n_samples, n_factors)))
+
+
+def no_fit_converges(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "THRESHOLDS", {"fast": -1.0})
+
+
+def many_waves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many waves a pass as large data have."""
+    monkeypatch.setattr(stream, "WAVE_BYTES", 1)
+
+
+def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut test data into many parts, and parts into many blocks, as large data are."""
+    monkeypatch.setattr(places, "_SMALL_PART", 0)
+    monkeypatch.setattr(places, "PART_BYTES", 2000)
+    monkeypatch.setattr(places, "BLOCK_BYTES", 1000)
+
+
+def assert_equal_fits(one: Expectations, other: Expectations, rtol: float) -> None:
+    """Within a tolerance, relative to 1 where a number is small."""
+    assert (one.iterations, one.converged) == (other.iterations, other.converged)
+    for ours, theirs in zip(_arrays(one), _arrays(other), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol)
+
+
+def assert_identical_fits(one: Expectations, other: Expectations) -> None:
+    """Bit for bit."""
+    assert (one.iterations, one.converged) == (other.iterations, other.converged)
+    for ours, theirs in zip(_arrays(one), _arrays(other), strict=True):
+        np.testing.assert_array_equal(ours, theirs, strict=True)
+
+
+def _arrays(fit: Expectations) -> list[np.ndarray]:
+    parts = [fit.score, fit.score_square, fit.trace, *fit.scales]
+    for weights in fit.weights:
+        parts += [weights.mean, weights.square, weights.intercept, weights.precision]
+    for explained in fit.explained:
+        parts += [explained.r2, explained.r2_total, explained.total, np.asarray(explained.scale)]
+    return parts
