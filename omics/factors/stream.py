@@ -45,7 +45,7 @@ from omics.factors.updates import (
 )
 
 #: Waves of a pass at most, and bytes of one at least: each costs about a millisecond beside its visits.
-N_WAVES, WAVE_BYTES = 8, 16 * 2**20
+N_WAVES, WAVE_BYTES = 8, 2**17
 #: Iteration from which theta is learnt, in the order of waves and in mofapy2's.
 START_SPARSITY, START_SPARSITY_COMPAT = 20, 50
 #: Iterations without a factor being dropped: its weights have to grow first.

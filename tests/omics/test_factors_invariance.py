@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from omics.factors import places, stream
-from omics.factors.state import Options, Start
+from omics.factors.state import Layer, Options, Start
 from tests.references import TOLERANCES, make_layers
 from tests.streaming import assert_equal_fits, assert_identical_fits, many_parts, many_waves, noise, run
 
@@ -117,7 +117,7 @@ def test_fits_that_share_passes_are_those_alone(likelihoods, compat, monkeypatch
     """Of different sizes, which converge after different passes; only the best has weights."""
     monkeypatch.setattr(stream, "N_WAVES", 3)
     layers, codes = make_layers(likelihoods.split(), n_samples=50, groups=2)
-    starts = [noise(50, 5, 1), Start(2), noise(50, 3, 2), noise(50, 3, 4)]
+    starts = [noise(50, 4, 5), Start(2), noise(50, 3, 2)]
     options = OPTIONS._replace(compat=compat, check_every=5, max_iter=400)
     together, reports = run(layers, codes, starts, options)
     alone = [run(layers, codes, [start], options)[0][0] for start in starts]
@@ -129,3 +129,121 @@ def test_fits_that_share_passes_are_those_alone(likelihoods, compat, monkeypatch
         assert bool(got.weights) == (f == best)
         shown = expected if got.weights else expected._replace(weights=())
         assert_equal_fits(got, shown, TOLERANCES["chunking float64"])
+
+
+# --- factors that are dropped -----------------------------------------------------------------------------------------
+
+
+def planted(n_samples: int, n_features: int, n_factors: int, seed: int = 0) -> list[Layer]:
+    """Two Gaussian layers, the first factor in both, the last in the second alone."""
+    rng = np.random.default_rng(seed)
+    scores, layers = rng.normal(size=(n_samples, n_factors)), []
+    for v in range(2):
+        weights = rng.normal(size=(n_factors, n_features))
+        if v == 0:
+            weights[-1] = 0
+        values = scores @ weights + 2 * rng.normal(size=(n_samples, n_features))
+        layers.append(Layer(values, "gaussian", np.arange(n_samples)))
+    return layers
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("start", [Start(8), Start(8, seed=1)], ids=["pca", "noise"])
+def test_factors_that_explain_nothing_are_dropped(start, compat):
+    layers, groups = planted(100, 80, 3), np.zeros(100, int)
+    options = OPTIONS._replace(drop=0.01, max_iter=500, check_every=5, compat=compat)
+    (got,), _ = run(layers, groups, [start], options)
+    assert got.score.shape == (100, 3)
+    assert all(weights.mean.shape == (80, 3) for weights in got.weights)
+    assert np.max([explained.r2 for explained in got.explained], axis=(0, 1)).min() > 0.1
+    (kept,), _ = run(layers, groups, [start], options._replace(drop=None))
+    assert kept.score.shape == (100, 8)
+    (again,), _ = run(layers, groups, [start], options)
+    assert_identical_fits(again, got)
+
+
+def test_what_is_left_is_a_fit_of_its_own():
+    """Dropped factors leave nothing behind: the bound is that of a fit that goes on from the factors left."""
+    layers, groups = planted(100, 80, 3), np.zeros(100, int)
+    options = OPTIONS._replace(max_iter=500, check_every=5, convergence="slow")
+    (dropped,), _ = run(layers, groups, [Start(8, seed=2)], options._replace(drop=0.01))
+    (alone,), _ = run(layers, groups, [Start(3, score=dropped.score)], options)
+    assert dropped.score.shape[1] == 3
+    np.testing.assert_allclose(dropped.elbo, alone.elbo, rtol=1e-5)
+    assert dropped.converged
+
+
+def test_fits_that_share_passes_drop_as_alone():
+    layers, groups = planted(100, 80, 3), np.zeros(100, int)
+    options = OPTIONS._replace(drop=0.01, max_iter=200, check_every=5)
+    starts = [Start(8, seed=1), Start(2, seed=2), Start(5, seed=3)]
+    together, _ = run(layers, groups, starts, options)
+    alone = [run(layers, groups, [start], options)[0][0] for start in starts]
+    assert [fit.score.shape[1] for fit in together] == [3, 2, 3]
+    for got, expected in zip(together, alone, strict=True):
+        shown = expected if got.weights else expected._replace(weights=())
+        assert_equal_fits(got, shown, TOLERANCES["chunking float64"])
+
+
+def test_one_factor_is_always_left():
+    layers = [Layer(np.random.default_rng(0).normal(size=(40, 30)), "gaussian", np.arange(40))]
+    (got,), _ = run(layers, np.zeros(40, int), [Start(4, seed=0)], OPTIONS._replace(drop=0.9, max_iter=100))
+    assert got.score.shape == (40, 1)
+    assert np.isfinite(got.elbo)
+
+
+# --- odd shapes -------------------------------------------------------------------------------------------------------
+
+
+def odd() -> dict[str, tuple[list[Layer], np.ndarray]]:
+    """Layers and groups that are small, narrow or hollow in some way."""
+    cases = {name: make_layers(ALL, n_samples=24, groups=2, absent=0.0) for name in ("carriers", "entry", "counts")}
+    layers, codes = cases["carriers"]
+    layers[1].values[codes == 1] = np.where(np.isnan(layers[1].values[codes == 1]), np.nan, 0.0)  # in one group none
+    layers, codes = cases["entry"]
+    for layer in layers:
+        layer.values[5] = np.nan
+    layers[0].values[5, 3] = 1.5
+    cases["nothing"] = make_layers(ALL, n_samples=24, groups=2, absent=0.0)
+    for layer in cases["nothing"][0]:
+        layer.values[7] = np.nan
+    cases["counts"][0][2].values[3, 4] = 1e6
+    narrow = [layer._replace(values=layer.values[:, :1]) for layer in make_layers(ALL, n_samples=24)[0]]
+    cases["one feature"] = narrow, np.zeros(24, int)
+    three = [layer._replace(values=layer.values[:, :3]) for layer in make_layers(ALL, n_samples=24)[0]]
+    cases["fewer features than factors"] = three, np.zeros(24, int)
+    cases["two samples in a group"] = make_layers(ALL, n_samples=24, absent=0.0)[0], np.repeat([0, 1], [22, 2])
+    layers, codes = make_layers(ALL, n_samples=24, groups=3, absent=0.0)
+    own = np.flatnonzero(codes != 1)
+    layers[1:] = [layer._replace(values=layer.values[own], rows=own) for layer in layers[1:]]
+    cases["a group without a layer"] = layers, codes
+    cases["two samples"] = [Layer(np.array([[1.0, 2, 3], [2, 1, 3.5]]), "gaussian", np.arange(2))], np.zeros(2, int)
+    return cases
+
+
+@pytest.mark.parametrize("compat", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", odd())
+def test_odd_shapes_give_finite_numbers(name, dtype, compat):
+    layers, groups = odd()[name]
+    n_factors = min(4, groups.size - 1)
+    starts = [noise(groups.size, n_factors), Start(n_factors)]
+    fits, _ = run(layers, groups, starts, OPTIONS._replace(compat=compat, dtype=dtype, max_iter=60))
+    for fit in fits:
+        assert np.isfinite(fit.trace).all()
+        assert np.isfinite(fit.score).all()
+        assert (fit.score_square >= fit.score**2).all()
+        for layer, weights in zip(layers, fit.weights, strict=False):
+            assert np.isfinite([weights.mean, weights.square]).all()
+            assert np.isfinite(weights.intercept).all()
+            assert np.isfinite(weights.precision).all() or layer.likelihood != "gaussian"
+        for explained in fit.explained:
+            assert np.isfinite(explained.r2).all()
+            assert np.isfinite(explained.r2_total).all()
+
+
+def test_a_sample_about_which_nothing_is_known_has_the_prior():
+    layers, groups = odd()["nothing"]
+    (got,), _ = run(layers, groups, [noise(24)], OPTIONS)
+    np.testing.assert_allclose(got.score[7], 0, atol=1e-9)
+    np.testing.assert_allclose(got.score_square[7], 1, rtol=1e-9)
