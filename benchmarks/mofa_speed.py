@@ -285,7 +285,8 @@ def main() -> None:
     found: dict[str, dict[str, Any]] = {}
     for scenario in SCENARIOS:
         found[scenario.name] = measure(scenario, size, found.get(HEADLINE.name, {}))
-        print(f"  measured: {scenario.name}", flush=True)
+        named = zip(HEADER[1:], row_of(scenario.name, found[scenario.name])[1:], strict=False)
+        print(f"  {scenario.name}: {', '.join(f'{name} {value:.4g}' for name, value in named)}", flush=True)
     headline = found[HEADLINE.name]
     threads = headline["mofapy2"]["blas_threads"]
     print()

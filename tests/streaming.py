@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
-from omics.factors import places, stream
+from omics import blocks
+from omics import cohort as store
+from omics.artefact import Provenance
+from omics.factors import MOFA, places, stream
 from omics.factors.state import Expectations, Layer, Options, Start
 from omics.factors.stream import Report
+from tests.references import make_layers
 
 
 def run(
@@ -62,3 +68,39 @@ def _arrays(fit: Expectations) -> list[np.ndarray]:
     for explained in fit.explained:
         parts += [explained.r2, explained.r2_total, explained.total, np.asarray(explained.scale)]
     return parts
+
+
+def cohort(
+    n_samples: int = 60, likelihoods: Sequence[str] = ("gaussian", "bernoulli", "gaussian"), seed: int = 0
+) -> xr.DataTree:
+    """Views ``/views/view0`` ... of planted factors, with missing entries and patients who lack a view."""
+    layers, _ = make_layers(likelihoods, n_samples=n_samples, n_features=90, missing=0.05, seed=seed)
+    views = {}
+    for v, layer in enumerate(layers):
+        ids, features = ([f"{kind}{i:04d}" for i in range(n)] for kind, n in zip("Pf", (n_samples, 200), strict=True))
+        views[f"/views/view{v}"] = xr.Dataset(
+            {"value": (("sample", "feature"), layer.values.astype(np.float32))},
+            coords={
+                "sample": np.array(ids, dtype=object)[layer.rows],
+                "feature": np.array(features[: layer.values.shape[1]], dtype=object),
+            },
+            attrs={"kind": f"view{v}", "likelihood": layer.likelihood, "units": "1"},
+        )
+    return xr.DataTree.from_dict(views)
+
+
+def stored(tree: xr.DataTree, path: Path, monkeypatch: pytest.MonkeyPatch) -> xr.DataTree:
+    """The same cohort, opened from a store of chunks of 16 samples and 8 features."""
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "features_per_block", lambda *_: 8)
+        patch.setattr(store, "features_per_block", lambda *_: 8)
+        patch.setattr(store, "BLOCK_SAMPLES", 16)
+        store.save(tree, path, Provenance("cohort"))
+    opened = store.open(path)
+    assert opened["views/view0/value"].chunks[1][0] == 8
+    return opened
+
+
+def assert_identical_models(one: MOFA, other: MOFA) -> None:
+    """Bit for bit, but for the time that it took."""
+    xr.testing.assert_identical(one.to_tree(), other.to_tree())

@@ -209,4 +209,4 @@ def _pack_counted(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype)
 def _intercept(total: np.ndarray, count: np.ndarray, *, poisson: bool) -> np.ndarray:
     """Where the intercept starts: the link of a mean that is kept off 0 (and 1)."""
     mean = np.maximum(total + 0.5, 0.5) / (count + 1.0)
-    return np.log(np.expm1(mean)) if poisson else np.log(mean / (1.0 - np.minimum(mean, 1.0 - 1e-9)))
+    return mean + np.log(-np.expm1(-mean)) if poisson else np.log(mean / (1.0 - np.minimum(mean, 1.0 - 1e-9)))

@@ -66,10 +66,14 @@ def layout(shapes: Sequence[tuple[int, int, bool]], n_waves: int, itemsize: int)
         pairs = max(1, round(min(_MOST_PARTS, share / PART_BYTES) / 2), round(share / _LARGE_PART / 2))
         n_parts = 2 * pairs if share > _SMALL_PART else 1  # an even number keeps two workers equally busy
         edges = np.linspace(0, n_features, min(n_features, n_waves * n_parts) + 1).astype(int)
+        chunk = blocks.features_per_block(n_samples)  # of a store: read in several pieces, it is unpacked several times
         most = max(4, BLOCK_BYTES // row_bytes)
+        if edges[1] >= 2 * chunk:
+            edges = np.unique(np.minimum((edges + chunk // 2) // chunk * chunk, n_features))
+            edges[-1] = n_features
+            most = max(1, most // chunk) * chunk
         for i, (start, stop) in enumerate(pairwise(edges)):
-            inner = np.linspace(start, stop, -(-(stop - start) // most) + 1).astype(int).tolist()
-            cuts = tuple(pairwise(inner))
+            cuts = tuple((int(a), int(min(a + most, stop))) for a in range(start, stop, most))
             parts.append(Part(v, i % n_waves, cuts, float(cost * (stop - start))))
     return parts
 

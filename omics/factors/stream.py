@@ -2,9 +2,9 @@
 
 An iteration visits the blocks of features in waves. A visit updates noise and weights and returns sums of the size
 of the factors; after each wave alpha, theta and the factors are updated with what is known of all blocks: new sums
-of the wave just visited, older ones of the others. Each step is a coordinate ascent of the same bound in another order (memoised
-variational inference), which needs fewer passes than the usual order, all weights and then all factors. That order,
-mofapy2's, is one wave: `compat`.
+of the wave just visited, older ones of the others. Each step is a coordinate ascent of the same bound in another
+order (memoised variational inference), which needs fewer passes than the usual order, all weights and then all
+factors. That order, mofapy2's, is one wave: `compat`.
 
 References
 ----------

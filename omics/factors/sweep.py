@@ -2,8 +2,8 @@
 
 The features of every view are cut into parts that depend on the data alone; a wave is some parts of every view. The
 parts of a wave are visited in parallel by dask's active scheduler and their sums are added in one fixed order, so the
-numbers do not depend on how many threads or workers there are. The same functions run on arrays in this process and on arrays that
-stay with the workers of a cluster, where only sums and scores travel.
+numbers do not depend on how many threads or workers there are. The same functions run on arrays in this process and
+on arrays that stay with the workers of a cluster, where only sums and scores travel.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def load(sources: Sequence[Source], scratch: str | None, keep: bool) -> tuple[li
 def _spilled(block: Block, scratch: str, source: Source) -> OnDisk:
     with tempfile.NamedTemporaryFile(dir=scratch, suffix=".block", delete=False) as file:
         block.values.tofile(file)
-    return OnDisk(block._replace(values=block.values[:0]), file.name, block.values.shape, source)
+    return OnDisk(block._replace(values=np.empty((0, 0), block.values.dtype)), file.name, block.values.shape, source)
 
 
 def opened(held: Any) -> Block:

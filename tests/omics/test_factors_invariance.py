@@ -142,7 +142,7 @@ def planted(n_samples: int, n_features: int, n_factors: int, seed: int = 0) -> l
         weights = rng.normal(size=(n_factors, n_features))
         if v == 0:
             weights[-1] = 0
-        values = scores @ weights + 2 * rng.normal(size=(n_samples, n_features))
+        values = scores @ weights + rng.normal(size=(n_samples, n_features))
         layers.append(Layer(values, "gaussian", np.arange(n_samples)))
     return layers
 

@@ -60,13 +60,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("small", [False, True], ids=["large", "small"])
+@pytest.mark.parametrize("waves", [1, 8])
 @pytest.mark.parametrize(("likelihoods", "changes"), CASES)
-def test_every_term_of_every_iteration_is_that_of_the_naive_model(
-    likelihoods, changes, small, waves, endless, monkeypatch
-):
+def test_every_term_of_every_iteration_is_that_of_the_naive_model(likelihoods, changes, waves, endless, monkeypatch):
     """Brute force over all arrays; past the 20th iteration, from which theta is learnt."""
-    if small:
+    if waves > 1:
+        many_waves(monkeypatch)
         many_parts(monkeypatch)
     options = OPTIONS._replace(**changes)
     layers, groups = make_layers(likelihoods.split(), groups=2)
@@ -89,9 +88,8 @@ def test_every_term_of_every_iteration_is_that_of_the_naive_model(
             precision = model.side_by_side(v, lambda b: b.noise.mean.T)
             np.testing.assert_allclose(weights.precision.T, precision, rtol=rtol)
         else:
-            np.testing.assert_allclose(
-                weights.intercept.T, model.side_by_side(v, lambda b: b.b.T), rtol=1e-8, atol=1e-8
-            )
+            intercept = model.side_by_side(v, lambda b: b.b.T)
+            np.testing.assert_allclose(weights.intercept.T, intercept, rtol=1e-8, atol=1e-8)
 
 
 # --- the bound --------------------------------------------------------------------------------------------------------
@@ -133,8 +131,8 @@ def test_at_the_end_factors_are_the_exact_posterior_given_the_weights(endless, m
                 precision += (tau[:, None] * w).T @ w
                 precision += np.diag(tau @ (weights.square[known] - w**2))
                 linear += (tau * (y[known] - weights.intercept[codes[n], known])) @ w
-        np.testing.assert_allclose(got.score[n], np.linalg.solve(precision, linear), rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(got.score_square[n] - got.score[n] ** 2, 1 / np.diag(precision), rtol=1e-4)
+        np.testing.assert_allclose(got.score[n], np.linalg.solve(precision, linear), rtol=0, atol=1e-4)
+        np.testing.assert_allclose(got.score_square[n] - got.score[n] ** 2, 1 / np.diag(precision), rtol=1e-3)
 
 
 # --- against mofapy2's order and bounds -------------------------------------------------------------------------------
