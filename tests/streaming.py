@@ -40,11 +40,11 @@ def many_waves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "WAVE_BYTES", 1)
 
 
-def many_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def many_parts(monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
     """Cut test data into many parts, and parts into many blocks, as large data are."""
     monkeypatch.setattr(places, "_SMALL_PART", 0)
-    monkeypatch.setattr(places, "PART_BYTES", 2000)
-    monkeypatch.setattr(places, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(places, "PART_BYTES", 2000 * times)
+    monkeypatch.setattr(places, "BLOCK_BYTES", 1000 * times)
 
 
 def assert_equal_fits(one: Expectations, other: Expectations, rtol: float) -> None:
@@ -90,14 +90,14 @@ def cohort(
 
 
 def stored(tree: xr.DataTree, path: Path, monkeypatch: pytest.MonkeyPatch) -> xr.DataTree:
-    """The same cohort, opened from a store of chunks of 16 samples and 8 features."""
+    """The same cohort, opened from a store of chunks of 32 samples and 16 features."""
     with monkeypatch.context() as patch:
-        patch.setattr(blocks, "features_per_block", lambda *_: 8)
-        patch.setattr(store, "features_per_block", lambda *_: 8)
-        patch.setattr(store, "BLOCK_SAMPLES", 16)
+        patch.setattr(blocks, "features_per_block", lambda *_: 16)
+        patch.setattr(store, "features_per_block", lambda *_: 16)
+        patch.setattr(store, "BLOCK_SAMPLES", 32)
         store.save(tree, path, Provenance("cohort"))
     opened = store.open(path)
-    assert opened["views/view0/value"].chunks[1][0] == 8
+    assert opened["views/view0/value"].chunks[1][0] == 16
     return opened
 
 

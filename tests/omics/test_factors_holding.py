@@ -16,7 +16,7 @@ from omics.factors.layers import layer_of
 from omics.schema import TryAgain, UsageError
 from tests.streaming import assert_identical_models, cohort, many_parts, many_waves, stored
 
-PARAMETERS = {"n_factors": 4, "max_iter": 6, "n_restarts": 2}
+PARAMETERS = {"n_factors": 4, "max_iter": 4, "n_restarts": 2}
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def lazy(tmp_path, monkeypatch):
     """A cohort in a store, of many small parts."""
     many_waves(monkeypatch)
     monkeypatch.setattr(stream, "N_WAVES", 2)
-    many_parts(monkeypatch)
+    many_parts(monkeypatch, times=2)
     return stored(cohort(), tmp_path / "cohort.zarr", monkeypatch)
 
 
@@ -41,19 +41,18 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_numbers_do_not_depend_on_it(lazy, scratch, dtype):
+def test_the_numbers_do_not_depend_on_it(lazy, scratch):
     seen = {}
     models = {
-        hold: MOFA(**PARAMETERS, dtype=dtype, hold=hold).fit(
+        hold: MOFA(**PARAMETERS, hold=hold).fit(
             lazy, watch=lambda report, hold=hold: seen.setdefault(hold, len(files(scratch)))
         )
         for hold in ("memory", "disk", "store", "auto")
     }
-    models["array"] = MOFA(**PARAMETERS, dtype=dtype).fit(lazy.load())
+    models["array"] = MOFA(**PARAMETERS).fit(lazy.load())
     for model in models.values():
         assert_identical_models(model, models["memory"])
-    assert seen["disk"] > 50  # a file a block
+    assert seen["disk"] > 20  # a file a block
     assert (seen["memory"], seen["store"], seen["auto"]) == (0, 0, 0)
 
 
@@ -65,7 +64,7 @@ def test_scratch_files_are_gone_afterwards(lazy, scratch):
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_scratch_files_are_gone_after_an_error(lazy, scratch, error):
     def fails(report):
-        assert len(files(scratch)) > 50
+        assert len(files(scratch)) > 20
         raise error("on purpose")
 
     with pytest.raises(error, match="on purpose"):
