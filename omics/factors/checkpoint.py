@@ -79,12 +79,15 @@ class Checkpoint:
         if not self._resume or not self.path.is_file():
             return None
         try:
+            with zipfile.ZipFile(self.path) as whole:  # checksums first: a damaged header is parsed before its own
+                if damaged := whole.testzip():
+                    raise ValueError(f"checksum of {damaged}")
             with self.path.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
                 key, skeleton = str(file[_KEY]), json.loads(str(file[_SKELETON]))
                 arrays = {name: file[name] for name in file.files}
             if key == self._key:
                 return _built(skeleton, arrays, self._kinds)
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise IntegrityError(
                 f"the checkpoint is damaged: {error}", where=str(self.path), fix="delete it, and run without --resume"
             ) from error
