@@ -35,9 +35,10 @@ def no_fit_converges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "THRESHOLDS", {"fast": -1.0})
 
 
-def many_waves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many waves a pass as large data have."""
+def many_waves(monkeypatch: pytest.MonkeyPatch, n_waves: int = 8) -> None:
+    """Several waves a pass, as large data have."""
     monkeypatch.setattr(stream, "WAVE_BYTES", 1)
+    monkeypatch.setattr(stream, "N_WAVES", n_waves)
 
 
 def many_parts(monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:

@@ -27,7 +27,7 @@ class Checkpoint:
     key : str
         What the state depends on (data, parameters, program), so that no other fit goes on from it.
     kinds : sequence of type
-        NamedTuples that a state may be made of.
+        NamedTuples that a state may be made of; the state itself is the first.
     resume : bool
         Go on from the file if it is there; else it is replaced.
     every : float
@@ -86,7 +86,10 @@ class Checkpoint:
                 key, skeleton = str(file[_KEY]), json.loads(str(file[_SKELETON]))
                 arrays = {name: file[name] for name in file.files}
             if key == self._key:
-                return _built(skeleton, arrays, self._kinds)
+                state = _built(skeleton, arrays, self._kinds)
+                if type(state).__name__ != next(iter(self._kinds)):
+                    raise ValueError(f"it holds a {type(state).__name__}")
+                return state
         except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile) as error:
             raise IntegrityError(
                 f"the checkpoint is damaged: {error}", where=str(self.path), fix="delete it, and run without --resume"

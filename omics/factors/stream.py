@@ -100,10 +100,18 @@ def fit(
                 run.sweep.renew()
     except (KeyboardInterrupt, SystemExit) as interrupt:
         if checkpoint and run.iteration:
-            checkpoint.save(run.snapshot())
-            interrupt.add_note(f"the state after iteration {run.iteration} is kept; go on with --resume")
+            interrupt.add_note(_kept(checkpoint, run))
         raise
     return run.results()
+
+
+def _kept(checkpoint: Checkpoint, run: Run) -> str:
+    """Keep the state of a run that was interrupted, and say so; that it cannot be kept must not hide the interrupt."""
+    try:
+        checkpoint.save(run.snapshot())
+    except OSError as error:
+        return f"the state after iteration {run.iteration} could not be kept: {error}"
+    return f"the state after iteration {run.iteration} is kept; go on with --resume"
 
 
 class Run:

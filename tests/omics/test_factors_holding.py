@@ -10,7 +10,7 @@ from pathlib import Path
 import dask
 import pytest
 
-from omics.factors import MOFA, holding, stream
+from omics.factors import MOFA, holding
 from omics.factors.holding import held
 from omics.factors.layers import layer_of
 from omics.schema import TryAgain, UsageError
@@ -22,8 +22,7 @@ PARAMETERS = {"n_factors": 4, "max_iter": 4, "n_restarts": 2}
 @pytest.fixture
 def lazy(tmp_path, monkeypatch):
     """A cohort in a store, of many small parts."""
-    many_waves(monkeypatch)
-    monkeypatch.setattr(stream, "N_WAVES", 2)
+    many_waves(monkeypatch, 2)
     many_parts(monkeypatch, times=2)
     return stored(cohort(), tmp_path / "cohort.zarr", monkeypatch)
 
@@ -145,7 +144,7 @@ values = da.map_blocks(block, chunks=((200,), (width,) * (shape[1] // width)), d
 def peak(values, holding):
     tracemalloc.start()
     layers = [Layer(values, "gaussian", np.arange(200))]
-    (fit,) = stream.fit(layers, groups, [Start(3)], Options(max_iter=4), holding=holding)
+    (fit,) = stream.fit(layers, groups, [Start(3)], Options(max_iter=3), holding=holding)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     return peak / (np.prod(shape) * 4), fit.elbo

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import dask
 import numpy as np
 import pytest
 
-from omics.factors import places, stream
+from omics.factors import places
 from omics.factors.state import Layer, Options, Start
 from tests.references import TOLERANCES, make_layers
 from tests.streaming import assert_equal_fits, assert_identical_fits, many_parts, many_waves, noise, run
@@ -18,7 +20,7 @@ ALL = ["gaussian", "bernoulli", "poisson"]
 @pytest.fixture(autouse=True)
 def waves(monkeypatch):
     """Several waves a pass; test data are too small for threads."""
-    many_waves(monkeypatch)
+    many_waves(monkeypatch, 3)
     with dask.config.set(scheduler="synchronous"):
         yield
 
@@ -87,6 +89,36 @@ def test_where_data_are_cut_changes_nothing(dtype, compat, monkeypatch):
     assert_equal_fits(got, expected, 10 * TOLERANCES[f"chunking {dtype}"])
 
 
+@pytest.mark.parametrize("n_waves", [1, 8])
+def test_parts_have_every_feature_once(n_waves):
+    """Of views of any size; waves of a view are of like size."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        shapes = [
+            (int(10 ** rng.uniform(0.3, 4)), int(10 ** rng.uniform(0, 6)), bool(rng.integers(2))) for _ in range(2)
+        ]
+        parts = places.layout(shapes, n_waves, int(rng.choice([4, 8])))
+        for v, (_, n_features, _) in enumerate(shapes):
+            cuts = [cut for part in parts if part.view == v for cut in part.cuts]
+            assert all(start < stop for start, stop in cuts)
+            edges = sorted(cuts)
+            assert edges[0][0] == 0
+            assert edges[-1][1] == n_features
+            assert all(left[1] == right[0] for left, right in pairwise(edges))
+            sizes = np.bincount([p.wave for p in parts if p.view == v], [p.n_features for p in parts if p.view == v])
+            if n_features > 1000 * n_waves:
+                assert sizes.max() < 4 * sizes.mean()
+
+
+def test_equal_fits_leave_one_with_weights():
+    layers, codes = make_layers(["gaussian", "gaussian"], n_samples=40, absent=0.0)
+    for compat in (False, True):
+        fits, _ = run(layers, codes, [noise(40), noise(40), Start(2)], Options(compat=compat))
+        assert fits[0].elbo == fits[1].elbo
+        best = int(np.argmax([fit.elbo for fit in fits]))
+        assert [bool(fit.weights) for fit in fits] == [f == best for f in range(3)]
+
+
 def test_the_number_of_threads_changes_no_bit(monkeypatch):
     many_parts(monkeypatch)
     layers, codes = make_layers(ALL, n_samples=40, n_features=100)
@@ -113,9 +145,8 @@ def test_arguments_stay_as_they_are():
 
 @pytest.mark.parametrize("compat", [False, True])
 @pytest.mark.parametrize("likelihoods", ["gaussian gaussian", "gaussian bernoulli poisson"])
-def test_fits_that_share_passes_are_those_alone(likelihoods, compat, monkeypatch):
+def test_fits_that_share_passes_are_those_alone(likelihoods, compat):
     """Of different sizes, which converge after different passes; only the best has weights."""
-    monkeypatch.setattr(stream, "N_WAVES", 3)
     layers, codes = make_layers(likelihoods.split(), n_samples=50, groups=2)
     starts = [noise(50, 4, 5), Start(2), noise(50, 3, 2)]
     options = OPTIONS._replace(compat=compat, check_every=5, max_iter=400)
@@ -217,18 +248,20 @@ def odd() -> dict[str, tuple[list[Layer], np.ndarray]]:
     own = np.flatnonzero(codes != 1)
     layers[1:] = [layer._replace(values=layer.values[own], rows=own) for layer in layers[1:]]
     cases["a group without a layer"] = layers, codes
+    layers, codes = make_layers(ALL, n_samples=24, absent=0.0)
+    some = np.arange(23)
+    cases["a last sample without a layer"] = [y._replace(values=y.values[some], rows=some) for y in layers], codes
     cases["two samples"] = [Layer(np.array([[1.0, 2, 3], [2, 1, 3.5]]), "gaussian", np.arange(2))], np.zeros(2, int)
     return cases
 
 
-@pytest.mark.parametrize("compat", [False, True])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("compat", "dtype"), [(False, "float32"), (True, "float64")])
 @pytest.mark.parametrize("name", odd())
 def test_odd_shapes_give_finite_numbers(name, dtype, compat):
     layers, groups = odd()[name]
     n_factors = min(4, groups.size - 1)
     starts = [noise(groups.size, n_factors), Start(n_factors)]
-    fits, _ = run(layers, groups, starts, OPTIONS._replace(compat=compat, dtype=dtype, max_iter=60))
+    fits, _ = run(layers, groups, starts, OPTIONS._replace(compat=compat, dtype=dtype, max_iter=40))
     for fit in fits:
         assert np.isfinite(fit.trace).all()
         assert np.isfinite(fit.score).all()

@@ -17,7 +17,7 @@ from tests.naive_waves import waves_fit
 from tests.references import TOLERANCES, make_layers
 from tests.streaming import many_parts, many_waves, no_fit_converges, noise, run
 
-OPTIONS = Options(dtype="float64", check_every=1, max_iter=30)
+OPTIONS = Options(dtype="float64", check_every=1, max_iter=24)
 SETS = ["gaussian", "bernoulli", "poisson", "gaussian gaussian", "gaussian bernoulli poisson"]
 
 
@@ -103,7 +103,7 @@ def test_the_bound_never_falls(likelihoods, groups, holes, changes, endless, mon
     layers, codes = make_layers(
         likelihoods.split(), n_samples=40, n_features=40, groups=groups, missing=holes, absent=holes, seed=5
     )
-    (got,), reports = run(layers, codes, [noise(40, 4)], OPTIONS._replace(max_iter=50, **changes))
+    (got,), reports = run(layers, codes, [noise(40, 4)], OPTIONS._replace(max_iter=40, **changes))
     bounds = np.array([report.elbo[0] for report in reports[1:]])
     np.testing.assert_array_equal(bounds, got.trace[:-1])
     assert np.diff(got.trace).min() > -TOLERANCES["bound"] * np.abs(got.elbo)
