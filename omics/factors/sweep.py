@@ -261,7 +261,7 @@ class Sweep:
             for own, layer in zip(rows, layers, strict=True)
         ]
         self.parts = layout(shapes, n_waves, np.dtype(options.dtype).itemsize)
-        self.n_waves = n_waves
+        self.n_waves, self.n_samples = n_waves, groups.size
         self.costs = [part.cost for part in self.parts]
         sources = [
             [Source(sliced(layer.values, *cut), layer.likelihood, rows[part.view], options.dtype) for cut in part.cuts]
@@ -336,8 +336,7 @@ class Sweep:
 
     def gram(self) -> np.ndarray:
         """Gram matrix of all views side by side, shape (sample, sample); what is missing counts as the mean."""
-        n_samples = max(int(view.rows.samples[-1]) for view in self.views) + 1
-        result = np.zeros((n_samples, n_samples))
+        result = np.zeros((self.n_samples, self.n_samples))
         jobs = []
         for held, part in zip(self.held, self.parts, strict=True):
             view = self.views[part.view]
