@@ -328,21 +328,19 @@ def likelihood_now(told: Told, factors: Factors, moments: Moments, fits: np.ndar
     """
     sums, samples, _ = told
     mean, square = factors.mean[:, samples], factors.square[:, samples]
-    by_factor = -2.0 * np.einsum("kn,kn->k", mean, sums.linear)
-    own = np.arange(fits[-1]) - np.repeat(fits[:-1], np.diff(fits))  # column of a factor itself
+    # Products and sums apart: einsum rounds by where its arrays happen to lie in memory, and equal fits must be equal.
+    by_factor = -2.0 * (mean * sums.linear).sum(axis=1)
+    own = (np.arange(fits[-1]) - np.repeat(fits[:-1], np.diff(fits)))[:, None]  # column of a factor itself
     for g in range(sums.quad.shape[0]):
-        by_factor += np.einsum("km,km->k", moments.gram[g], sums.gram[g])
-        diagonal = np.take_along_axis(sums.gram[g], own[:, None], axis=1)[:, 0]
-        by_factor += (
-            moments.quad[g] * sums.quad[g] - np.take_along_axis(moments.gram[g], own[:, None], 1)[:, 0] * diagonal
-        )
+        theirs, ours = (np.take_along_axis(matrices[g], own, axis=1)[:, 0] for matrices in (moments.gram, sums.gram))
+        by_factor += (moments.gram[g] * sums.gram[g]).sum(axis=1) + moments.quad[g] * sums.quad[g] - theirs * ours
     if sums.local.size:
         for first, last in pairwise(fits):
-            z = mean[first:last]
+            z = np.ascontiguousarray(mean[first:last].T)
             local = sums.local[:, first:last, : last - first]
-            by_factor[first:last] -= np.einsum("kn,nkm,mn->k", z, local, z, optimize=True)
-            by_factor[first:last] += np.einsum("kn,nkk->k", z**2, local)
-            by_factor[first:last] -= np.einsum("kn,nk->k", square[first:last], sums.local_quad[:, first:last])
+            single = z * (local * z[:, None, :]).sum(axis=2) - z**2 * np.diagonal(local, axis1=1, axis2=2)
+            single += square[first:last].T * sums.local_quad[:, first:last]
+            by_factor[first:last] -= single.sum(axis=0)
     return sums.data[:, 0] - 0.5 * (sums.data[:, 3] + np.add.reduceat(by_factor, fits[:-1]))
 
 
