@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from omics.factors.kernels import spans_of
+
 GAUSSIAN, BERNOULLI, POISSON = 0, 1, 2
 CODES = {"gaussian": GAUSSIAN, "bernoulli": BERNOULLI, "poisson": POISSON}
 
@@ -63,8 +65,8 @@ class Moments(NamedTuple):
         E[z] in the precision of the data, zero in padding; what the large product takes.
     mean, square : numpy.ndarray, shape (K, N)
         E[z], E[z^2].
-    by_sample, square_by_sample : numpy.ndarray, shape (N, K + 4)
-        The same, for single samples.
+    rows : numpy.ndarray, shape (N, length) or (0, length)
+        For single samples: rows of second moments as of :func:`omics.factors.kernels.spans_of`.
     gram : numpy.ndarray, shape (G, K, multiple of 4)
         ``sum_n E[z_k] E[z_l]`` within each fit, columns counted from its first factor.
     quad : numpy.ndarray, shape (G, K)
@@ -76,8 +78,7 @@ class Moments(NamedTuple):
     scores: np.ndarray
     mean: np.ndarray
     square: np.ndarray
-    by_sample: np.ndarray
-    square_by_sample: np.ndarray
+    rows: np.ndarray
     gram: np.ndarray
     quad: np.ndarray
     inverse: np.ndarray
@@ -154,8 +155,9 @@ class Sums(NamedTuple):
         ``sum_d tau y E[w]``.
     gram, quad : numpy.ndarray, shapes (G, K, multiple of 4), (G, K)
         ``sum_d tau E[w_k] E[w_l]``, ``sum_d tau E[w^2]`` for samples that lack none of the features.
-    local, local_quad : numpy.ndarray, shapes (N, K, multiple of 4), (N, K)
-        What has to be taken off those for single samples; empty where nothing is missing.
+    local : numpy.ndarray, shape (N, length) or (0, length)
+        What has to be taken off those for single samples, as rows of :func:`omics.factors.kernels.spans_of`; none
+        where nothing is missing.
     prior : numpy.ndarray, shape (K, 4)
         ``sum_d`` of S, of the second moment with the spike's own, of S ln s2, of the entropy of S.
     data : numpy.ndarray, shape (F, 4)
@@ -171,32 +173,20 @@ class Sums(NamedTuple):
     gram: np.ndarray
     quad: np.ndarray
     local: np.ndarray
-    local_quad: np.ndarray
     prior: np.ndarray
     data: np.ndarray
     explained: np.ndarray
     residual: np.ndarray
 
-    def symmetric(self, fits: np.ndarray) -> Sums:
-        """The same with the upper halves of the symmetric matrices, which the blocks leave out, filled in."""
-        gram, local = self.gram.copy(), self.local.copy()
-        for first, last in pairwise(fits):
-            for matrices in (gram[:, first:last, : last - first], local[:, first:last, : last - first]):
-                lower = np.tril(matrices)
-                matrices[...] = lower + np.swapaxes(np.tril(matrices, -1), 1, 2)
-        return self._replace(gram=gram, local=local)
-
 
 def no_sums(fits: np.ndarray, n_groups: int, n_samples: int, *, local: bool) -> Sums:
     """Zeros to add to."""
     n_factors, n_fits, width = int(fits[-1]), len(fits) - 1, widest(fits)
-    n_local = n_samples if local else 0
     return Sums(
         np.zeros((n_factors, n_samples)),
         np.zeros((n_groups, n_factors, width)),
         np.zeros((n_groups, n_factors)),
-        np.zeros((n_local, n_factors, width)),
-        np.zeros((n_local, n_factors)),
+        np.zeros((n_samples if local else 0, spans_of(fits)[-1])),
         np.zeros((n_factors, 4)),
         np.zeros((n_fits, 4)),
         np.zeros((n_groups, n_factors)),
@@ -206,13 +196,15 @@ def no_sums(fits: np.ndarray, n_groups: int, n_samples: int, *, local: bool) -> 
 
 def total(parts: Sequence[Sums]) -> Sums:
     """Sum, always in the given order; a part without local corrections has none to add."""
-    return Sums(*(_add(arrays) for arrays in zip(*parts, strict=True)))
+    return Sums(*(_add(arrays) for arrays in zip(*parts, strict=True))) if len(parts) > 1 else parts[0]
 
 
 def _add(arrays: Sequence[np.ndarray]) -> Any:
-    present = [array for array in arrays if array.size] or arrays[:1]
-    result = present[0].copy()
-    for array in present[1:]:
+    first, *others = [array for array in arrays if array.size] or arrays[:1]
+    if not others:
+        return first
+    result = first + others[0]
+    for array in others[1:]:
         result += array
     return result
 
@@ -223,7 +215,7 @@ def taken(sums: Sums, fits: np.ndarray, factors: np.ndarray, kept: np.ndarray, n
     Parameters
     ----------
     sums : Sums
-        With whole symmetric matrices.
+        Of all fits.
     fits, new_fits : numpy.ndarray
         First factor of each fit and the number of all, before and after.
     factors, kept : numpy.ndarray
@@ -241,13 +233,30 @@ def taken(sums: Sums, fits: np.ndarray, factors: np.ndarray, kept: np.ndarray, n
         sums.linear[factors],
         columns(sums.gram),
         sums.quad[:, factors],
-        columns(sums.local),
-        sums.local_quad[:, factors],
+        _taken_rows(sums.local, fits, factors, kept, new_fits),
         sums.prior[factors],
         sums.data[kept],
         sums.explained[:, factors],
         sums.residual[:, kept],
     )
+
+
+def _taken_rows(
+    rows: np.ndarray, fits: np.ndarray, factors: np.ndarray, kept: np.ndarray, new_fits: np.ndarray
+) -> np.ndarray:
+    spans, new_spans = spans_of(fits), spans_of(new_fits)
+    result = np.zeros((len(rows), new_spans[-1]))
+    for f, start, (first, last) in zip(kept, new_spans, pairwise(new_fits), strict=False):
+        own, n_factors = factors[first:last] - fits[f], fits[f + 1] - fits[f]
+        i, m = np.tril_indices(own.size)
+        where = np.concatenate([pair_of(own[i], own[m]), pair_of(n_factors, own)])
+        result[:, start : start + where.size] = rows[:, spans[f] + where]
+    return result
+
+
+def pair_of(i: Any, m: Any) -> Any:
+    """Positions in the lower half of a symmetric matrix, row after row, of entries (i, m), i >= m."""
+    return i * (i + 1) // 2 + m
 
 
 def widest(fits: np.ndarray) -> int:

@@ -12,13 +12,17 @@ import numpy as np
 from omics.factors.kernels import (
     TILE,
     Data,
-    Holes,
     add_products,
+    add_row,
     coordinate,
+    copy,
+    fill_row,
     jit,
     log,
+    pair,
     product_in,
     product_out,
+    spans_of,
 )
 
 #: Prior of tau, Gamma(shape, rate).
@@ -26,6 +30,10 @@ NOISE_SHAPE = NOISE_RATE = 1e-3
 _LOG_NOISE_RATE, _LOG_GAMMA_NOISE_SHAPE = -6.907755278982137, 6.907178885383854
 #: Features after which float32 sums are added to float64.
 _FLUSH = 512
+
+
+#: Columns of what tiles lack: with a power of two, all rows would fall on the same lines of the cache.
+_COLUMNS = TILE + 8
 
 
 @jit
@@ -39,30 +47,53 @@ def visit(block, moments, prior, fits, mode, old, new, sums):
     linear, quad = np.empty((n_factors, TILE)), np.empty((n_factors, TILE))
     share = np.empty((n_fits, n_groups, TILE))
     out = np.zeros((padded, block.values.shape[1]), block.values.dtype)
-    incomplete = block.missing.size > 0
-    local = np.zeros((0, 0, 0))
+    local = np.zeros(sums.local.shape if block.missing.size else (0, 0), block.values.dtype)
+    spans = spans_of(fits)
+    lack, complete = np.empty((n_groups, spans[-1] if block.missing.size else 1, _COLUMNS)), np.empty((0, _COLUMNS))
     for first in range(0, block.n_features, TILE):
         width = min(TILE, block.n_features - first)
         _read(first, width, block, moments, raw)
-        mean[:n_factors, :width] = old.mean[:, first : first + width]
-        square[:n_factors, :width] = old.square[:, first : first + width]
+        copy(old.mean, first, mean, 0, n_factors, width)
+        copy(old.square, first, square, 0, n_factors, width)
+        incomplete = block.missing.size and block.starts[first] < block.starts[first + width]
         for f in range(n_fits):
-            noise(f, first, width, block, moments, fits, mode, raw, mean, square, old, share[f], new, sums)
-        for f in range(n_fits):
-            _combine(fits[f], fits[f + 1], width, moments, raw, share[f], linear, quad)
+            if incomplete:
+                _lacking(first, width, block, moments.rows, spans[f], spans[f + 1], lack)
+            noise(
+                f,
+                first,
+                width,
+                block,
+                moments,
+                fits,
+                mode,
+                raw,
+                mean,
+                square,
+                incomplete,
+                lack,
+                old,
+                share[f],
+                new,
+                sums,
+            )
             if mode.learn:
-                holes = holes_of(f, first, width, block, moments, fits, share, mean, incomplete)
-                data = Data(linear, quad, share[f], moments.gram, local, holes)
+                _combine(fits[f], fits[f + 1], width, moments, raw, share[f], linear, quad)
+                if incomplete:
+                    _by_tau(fits[f], fits[f + 1], width, share[f], lack, quad)
+                data = Data(linear, quad, share[f], moments.gram, lack[0] if incomplete else complete)
                 coordinate(fits[f], fits[f + 1], width, data, prior, mean, square, sums.prior)
             _gather(fits[f], fits[f + 1], width, share[f], mean, square, sums)
-        if incomplete:
-            lacked(first, width, block, fits, share, mean, square, sums)
-        new.mean[:, first : first + width] = mean[:n_factors, :width]
-        new.square[:, first : first + width] = square[:n_factors, :width]
+            if incomplete:
+                _take_off(fits[f], fits[f + 1], first, width, block, share[f], mean, square, spans[f], local)
+        copy(mean, 0, new.mean, first, n_factors, width)
+        copy(square, 0, new.square, first, n_factors, width)
         _write(first, width, block, moments, fits, share, mean, out)
         if first % _FLUSH == _FLUSH - TILE:
             _flush(out, sums.linear)
     _flush(out, sums.linear)
+    if block.missing.size:
+        _flush(local, sums.local)
 
 
 @jit
@@ -73,7 +104,9 @@ def _read(first, width, block, moments, raw):
     last = first + (width + 3) // 4 * 4
     for g in range(raw.shape[0]):
         product_in(block.values, first, last, block.bounds[g], block.bounds[g + 1], moments.scores, product)
-        raw[g, :, :width] = moments.inverse[g] * product[:n_factors, :width]
+        for k in range(n_factors):
+            for t in range(width):
+                raw[g, k, t] = moments.inverse[g] * product[k, t]
 
 
 @jit
@@ -90,15 +123,38 @@ def _write(first, width, block, moments, fits, share, mean, out):
 
 
 @jit
-def _flush(out, linear):
-    for k in range(linear.shape[0]):
-        for n in range(linear.shape[1]):
-            linear[k, n] += out[k, n]
-    out[:] = 0
+def _flush(some, total):
+    """Add what was summed in the precision of the data."""
+    for i in range(total.shape[0]):
+        for j in range(total.shape[1]):
+            total[i, j] += some[i, j]
+    for i in range(some.shape[0]):
+        for j in range(some.shape[1]):
+            some[i, j] = 0
 
 
 @jit
-def noise(f, first, width, block, moments, fits, mode, raw, mean, square, old, tau, new, sums):
+def _lacking(first, width, block, rows, low, high, lack):
+    """Add up the rows of moments of the samples that features lack, by group (samples are sorted by it): one fit's.
+
+    `lack` has shape (G, >= entry of a row, >= feature); a fit's entries are those from `low` to `high` of `rows`.
+    """
+    total = np.empty(high - low)
+    for t in range(width):
+        e, end = block.starts[first + t], block.starts[first + t + 1]
+        for g in range(lack.shape[0]):
+            total[:] = 0.0
+            while e < end and block.missing[e] < block.bounds[g + 1]:
+                n = np.uint64(block.missing[e])
+                for p in range(total.size):
+                    total[p] += rows[n, low + p]
+                e += 1
+            for p in range(total.size):
+                lack[g, p, t] = total[p]
+
+
+@jit
+def noise(f, first, width, block, moments, fits, mode, raw, mean, square, incomplete, lack, old, tau, new, sums):
     """Tau of one fit in one tile: ``b = b0 + sum_n E[(y - z'w)^2] / 2``, ``E[tau] = a / b``.
 
     ``sum_n E[(y - z'w)^2] = sum y^2 - 2 w'B + w'Gw - sum_k G_kk w_k^2 + sum_k E[z_k^2] E[w_k^2]``.
@@ -111,8 +167,8 @@ def noise(f, first, width, block, moments, fits, mode, raw, mean, square, old, t
             plain[t] = unit * block.square[g, first + t]
             spread[t] = 0.0
         _squares(g, low, high, width, moments, mode, raw, mean, square, plain, spread, sums)
-        if block.missing.size:
-            _absent(g, first, width, block, moments, low, high, mode, mean, square, plain, spread, sums)
+        if incomplete:
+            _less_squares(g, low, high, width, mode, mean, square, lack, plain, spread, sums)
         if mode.explain:
             for t in range(width):
                 sums.residual[0, f, g] += plain[t]
@@ -140,54 +196,48 @@ def _squares(g, low, high, width, moments, mode, raw, mean, square, plain, sprea
 
 
 @jit
-def _absent(g, first, width, block, moments, low, high, mode, mean, square, plain, spread, sums):
-    """Take the missing entries of group g off the squares of the fitted values."""
-    w, w2 = np.empty(high - low), np.empty(high - low)
-    for t in range(width):
-        for k in range(low, high):
-            w[k - low], w2[k - low] = mean[k, t], square[k, t]
-        for e in range(block.starts[first + t], block.starts[first + t + 1]):
-            n = block.missing[e]
-            if not block.bounds[g] <= n < block.bounds[g + 1]:
-                continue
-            z, z2 = moments.by_sample[n, low:high], moments.square_by_sample[n, low:high]
-            fitted = extra = 0.0
-            for i in range(z.size):
-                zw = z[i] * w[i]
-                fitted += zw
-                extra += z2[i] * w2[i] - zw * zw
-            plain[t] -= fitted * fitted
-            spread[t] -= extra
-            if mode.explain:
-                for i in range(z.size):
-                    sums.explained[g, low + i] += (z[i] * w[i]) ** 2
-
-
-@jit
-def _group_of(block, n):
-    """Group of a sample."""
-    return np.searchsorted(block.bounds, n, side="right") - 1 if block.bounds.size > 2 else 0
+def _less_squares(g, low, high, width, mode, mean, square, lack, plain, spread, sums):
+    """Take the samples of group g that features lack off the same."""
+    h = np.empty(width)
+    n_factors = high - low
+    for i in range(n_factors):
+        own, second, w = lack[g, pair(i, i)], lack[g, pair(n_factors, i)], mean[low + i]
+        for t in range(width):
+            h[t] = 0.5 * own[t] * w[t]
+            spread[t] -= second[t] * square[low + i, t] - own[t] * w[t] * w[t]
+        for m in range(i):
+            row, other = lack[g, pair(i, m)], mean[low + m]
+            for t in range(width):
+                h[t] += row[t] * other[t]
+        for t in range(width):
+            plain[t] -= 2.0 * h[t] * w[t]
+        if mode.explain:
+            s = 0.0
+            for t in range(width):
+                s += own[t] * w[t] * w[t]
+            sums.explained[g, low + i] += s
 
 
 @jit
 def _tau(f, g, first, width, unit, block, mode, plain, spread, old, tau, new, sums):
     """Turn expected squares into E[tau], and add up this group's part of the bound."""
+    for t in range(width):
+        d = first + t
+        b = NOISE_RATE + max(0.5 * (plain[t] + spread[t]), 0.0)
+        plain[t], spread[t] = b, log(b)
+        tau[g, t] = block.shape[0, g, d] / b if mode.noise else old.tau[f, g, d]
+        new.tau[f, g, d] = tau[g, t]
     likelihood = weighted = divergence = energy = 0.0
     for t in range(width):
         d = first + t
         a, digamma, log_gamma = block.shape[0, g, d], block.shape[1, g, d], block.shape[2, g, d]
-        excess = 0.5 * (plain[t] + spread[t])
-        b = NOISE_RATE + max(excess, 0.0)
-        expected = a / b if mode.noise else old.tau[f, g, d]
-        log_b = log(b)
+        b, log_b, expected = plain[t], spread[t], tau[g, t]
         log_tau = digamma - log_b
         likelihood += log_tau * (a - NOISE_SHAPE)
         weighted += expected * (b - NOISE_RATE)
         divergence += (NOISE_SHAPE - 1.0) * log_tau - NOISE_RATE * expected - a * log_b + log_gamma
         divergence += NOISE_SHAPE * _LOG_NOISE_RATE - _LOG_GAMMA_NOISE_SHAPE - (a - 1.0) * log_tau + b * expected
         energy += expected * unit * block.square[g, d]
-        tau[g, t] = expected
-        new.tau[f, g, d] = expected
     sums.data[f, 0] += likelihood
     sums.data[f, 1] += weighted
     sums.data[f, 2] += divergence
@@ -207,74 +257,50 @@ def _combine(low, high, width, moments, raw, tau, linear, quad):
 
 
 @jit
-def holes_of(f, first, width, block, moments, fits, share, mean, incomplete):
-    """Missing entries of a tile as one fit sees them."""
-    if not incomplete:
-        nothing = np.zeros(0)
-        return Holes(
-            np.zeros(0, np.int64), block.missing, nothing, moments.by_sample, moments.square_by_sample, nothing
-        )
-    starts = block.starts[first : first + width + 1] - block.starts[first]
-    others = block.missing[block.starts[first] : block.starts[first + width]]
-    tau, fitted = np.empty(others.size), np.empty(others.size)
-    w = np.empty(fits[f + 1] - fits[f])
-    for t in range(width):
-        for i in range(w.size):
-            w[i] = mean[fits[f] + i, t]
-        for e in range(starts[t], starts[t + 1]):
-            z = moments.by_sample[others[e], fits[f] :]
-            s = 0.0
-            for i in range(w.size):
-                s += z[i] * w[i]
-            fitted[e] = s
-            tau[e] = share[f, _group_of(block, others[e]), t]
-    return Holes(starts, others, tau, moments.by_sample, moments.square_by_sample, fitted)
-
-
-@jit
-def lacked(first, width, block, fits, share, mean, square, sums):
-    """Add ``sum_d tau w w'`` and ``sum_d tau E[w^2]`` over missing entries to what is taken off for single samples.
-
-    The lower half of ``w w'`` is made once a feature, as one long row: adding it is then one loop of vectors an entry.
-    """
-    n_factors, columns = fits[-1], sums.local.shape[2]
-    local = sums.local.reshape(sums.local.shape[0], n_factors * columns)
-    outer, w2 = np.zeros(n_factors * columns), np.zeros(n_factors)
-    for t in range(width):
-        start, stop = block.starts[first + t], block.starts[first + t + 1]
-        if start == stop:
-            continue
-        for f in range(fits.size - 1):
-            for k in range(fits[f], fits[f + 1]):
-                w2[k] = square[k, t]
-                for m in range(k - fits[f] + 1):
-                    outer[k * columns + m] = mean[k, t] * mean[fits[f] + m, t]
-        for e in range(start, stop):
-            n = block.missing[e]
-            g = _group_of(block, n)
-            for f in range(fits.size - 1):
-                tau, low, high = share[f, g, t], fits[f], fits[f + 1]
-                row, some = local[n, low * columns : high * columns], outer[low * columns : high * columns]
-                for i in range(row.size):
-                    row[i] += tau * some[i]
-                for k in range(low, high):
-                    sums.local_quad[n, k] += tau * w2[k]
+def _by_tau(low, high, width, tau, lack, quad):
+    """Add up by tau what features lack: in place of the first group's, and taken off `quad`."""
+    for p in range(pair(high - low + 1, -1)):
+        for t in range(width):
+            lack[0, p, t] *= tau[0, t]
+        for g in range(1, tau.shape[0]):
+            for t in range(width):
+                lack[0, p, t] += tau[g, t] * lack[g, p, t]
+    for i in range(high - low):
+        for t in range(width):
+            quad[low + i, t] -= lack[0, pair(high - low, i), t]
 
 
 @jit
 def _gather(low, high, width, tau, mean, square, sums):
-    """Add this tile to ``gram = sum_d tau w w'`` (lower half) and ``quad = sum_d tau E[w^2]``."""
+    """Add this tile to ``gram = sum_d tau w w'`` and ``quad = sum_d tau E[w^2]``."""
     tw = np.empty(width)
     for g in range(tau.shape[0]):
         for k in range(low, high):
             s = 0.0
             for t in range(width):
-                tw[t] = tau[g, t] * mean[k, t]
                 s += tau[g, t] * square[k, t]
             sums.quad[g, k] += s
+            for t in range(width):
+                tw[t] = tau[g, t] * mean[k, t]
             for m in range(k - low + 1):
                 other = mean[low + m]
                 s = 0.0
                 for t in range(width):
                     s += tw[t] * other[t]
                 sums.gram[g, k, m] += s
+                if m < k - low:
+                    sums.gram[g, low + m, k - low] += s
+
+
+@jit
+def _take_off(low, high, first, width, block, tau, mean, square, start, local):
+    """Add tau times the rows of moments of the weights to what is taken off for the samples that features lack."""
+    row = np.zeros(pair(high - low + 1, -1), local.dtype)
+    for t in range(width):
+        e, end = block.starts[first + t], block.starts[first + t + 1]
+        if e < end:
+            fill_row(low, high, t, mean, square, row)
+        for g in range(tau.shape[0]):
+            while e < end and block.missing[e] < block.bounds[g + 1]:
+                add_row(local.dtype.type(tau[g, t]), row, np.uint64(block.missing[e]), start, local)
+                e += 1

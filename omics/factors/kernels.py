@@ -12,39 +12,17 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-#: Reordering of sums is allowed, wrong answers for NaN are not.
-jit = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+#: Reordering of sums is allowed, wrong answers for NaN are not. A function is compiled into each of its callers: left
+#: apart, each caller would bring a copy of its own, rounding in its own way, and which of them a process runs would
+#: depend on what it compiled, loaded or called before. And a loop that adds up stores nothing: else the compiler asks
+#: at run time whether arrays overlap, to add in another order if they might, which depends on where they happen to lie.
+jit = numba.njit(nogil=True, cache=True, forceinline=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 inline = numba.njit(nogil=True, inline="always", error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
 #: Features that are updated together: what they need fits the second level of cache.
 TILE = 128
 #: Columns of the sums over items, by factor: S, E[w^2] with the spike's own, S ln s2, H(S).
 SWITCH, SECOND, LOG_VARIANCE, ENTROPY = 0, 1, 2, 3
-
-
-class Holes(NamedTuple):
-    """Missing entries of some items, as what they take off the shared matrices.
-
-    Attributes
-    ----------
-    starts : numpy.ndarray, shape (item + 1,) or (0,)
-        Entries of item t are ``starts[t]`` to ``starts[t + 1]``; empty where nothing is missing.
-    others : numpy.ndarray, shape (entry,)
-        The sample of each entry, if items are features.
-    tau : numpy.ndarray, shape (entry,)
-        Its precision.
-    mean, square : numpy.ndarray, shape (other, factor)
-        E[z], E[z^2].
-    fitted : numpy.ndarray, shape (entry,)
-        ``z'w`` with the present weights; kept up to date.
-    """
-
-    starts: np.ndarray
-    others: np.ndarray
-    tau: np.ndarray
-    mean: np.ndarray
-    square: np.ndarray
-    fitted: np.ndarray
 
 
 class Data(NamedTuple):
@@ -58,10 +36,8 @@ class Data(NamedTuple):
         Weight of each matrix below for each item.
     gram : numpy.ndarray, shape (g, factor, multiple of 4)
         Matrices that many items share; columns are counted from the first factor of the fit, zero beyond the last.
-    local : numpy.ndarray, shape (item, factor, multiple of 4) or (0, 0, 0)
-        What is taken off for each item, as a matrix (samples).
-    holes : Holes
-        The same, as entries (features).
+    local : numpy.ndarray, shape (>= pairs of factors, >= item) or (0, any)
+        What is taken off for each item: the lower half of a symmetric matrix of one fit, row after row.
     """
 
     linear: np.ndarray
@@ -69,13 +45,6 @@ class Data(NamedTuple):
     share: np.ndarray
     gram: np.ndarray
     local: np.ndarray
-    holes: Holes
-
-
-def no_holes() -> Holes:
-    """Nothing is missing."""
-    nothing, table = np.zeros(0), np.zeros((0, 0))
-    return Holes(np.zeros(0, np.int64), np.zeros(0, np.int32), nothing, table, table, nothing)
 
 
 _LN2_HIGH, _LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
@@ -109,6 +78,14 @@ def exp_negative(x):
     p = 1.0 + r * (1.0 + r * (1 / 2 + r * (1 / 6 + r * (1 / 24 + r * (1 / 120 + r * p)))))
     power = np.int64((1023 - np.int64(n)) << 52).view(np.float64)
     return p * power if x < 700.0 else 0.0
+
+
+@jit
+def copy(source, start, target, at, rows, width):
+    """Columns of a matrix into columns of another; a loop, since numba takes seconds to compile a slice's."""
+    for k in range(rows):
+        for t in range(width):
+            target[k, at + t] = source[k, start + t]
 
 
 @jit
@@ -188,14 +165,13 @@ def product_out(values, first, last, start, stop, weights, out):
 
 
 @jit
-def switched(c, p, alpha, log_odds, entropy, mean, square, sums):
+def switched(c, p, h, alpha, log_odds, entropy, mean, square, sums):
     """Posterior of ``s v`` for many items, given what the data say: precision ``p = quad + alpha`` and linear part `c`.
 
     ``S = sigmoid(log_odds + ln(alpha)/2 - ln(p)/2 + c^2/(2p))``, ``E[sv] = S c/p``, ``E[(sv)^2] = S (c^2/p^2 + 1/p)``.
-    Adds to `sums` (its columns are above).
+    Adds to `sums` (its columns are above); spoils `c`, `p` and `h`.
     """
     offset = log_odds + 0.5 * log(alpha)
-    total_s = total_second = total_log = total_h = 0.0
     for t in range(c.size):
         variance = 1.0 / p[t]
         mu = c[t] * variance
@@ -204,14 +180,19 @@ def switched(c, p, alpha, log_odds, entropy, mean, square, sums):
         e = exp_negative(abs(x))
         r = 1.0 / (1.0 + e)
         s = r if x >= 0.0 else e * r
-        second = s * (mu * mu + variance)
         mean[t] = s * mu
-        square[t] = second
-        total_s += s
-        total_second += second
-        total_log -= s * log_p
+        square[t] = s * (mu * mu + variance)
+        c[t], p[t] = s, s * log_p
         if entropy:
-            total_h += log(1.0 + e) + ((1.0 - s) * x if x >= 0.0 else -s * x)
+            h[t] = log(1.0 + e) + ((1.0 - s) * x if x >= 0.0 else -s * x)
+    total_s = total_second = total_log = total_h = 0.0
+    for t in range(c.size):
+        total_s += c[t]
+        total_second += square[t]
+        total_log -= p[t]
+    if entropy:
+        for t in range(c.size):
+            total_h += h[t]
     sums[0] += total_s
     sums[1] += total_second + (c.size - total_s) / alpha
     sums[2] += total_log
@@ -220,50 +201,20 @@ def switched(c, p, alpha, log_odds, entropy, mean, square, sums):
 
 @jit
 def unswitched(c, p, mean, square, sums):
-    """Posterior of ``v`` for many items: ``E[v] = c/p``, ``E[v^2] = c^2/p^2 + 1/p``; adds to `sums`."""
-    total_second = total_log = 0.0
+    """Posterior of ``v`` for many items: ``E[v] = c/p``, ``E[v^2] = c^2/p^2 + 1/p``; adds to `sums`, spoils `p`."""
     for t in range(c.size):
         variance = 1.0 / p[t]
         mu = c[t] * variance
-        second = mu * mu + variance
         mean[t] = mu
-        square[t] = second
-        total_second += second
-        total_log -= log(p[t])
+        square[t] = mu * mu + variance
+        p[t] = log(p[t])
+    total_second = total_log = 0.0
+    for t in range(c.size):
+        total_second += square[t]
+        total_log -= p[t]
     sums[0] += c.size
     sums[1] += total_second
     sums[2] += total_log
-
-
-@jit
-def _row_dot(matrices, t, k, rows):
-    """``sum_m matrices[t, k, m] rows[t, m]``; four partial sums, so that it becomes vectors."""
-    s0 = s1 = s2 = s3 = 0.0
-    for m in range(0, rows.shape[1], 4):
-        s0 += matrices[t, k, m] * rows[t, m]
-        s1 += matrices[t, k, m + 1] * rows[t, m + 1]
-        s2 += matrices[t, k, m + 2] * rows[t, m + 2]
-        s3 += matrices[t, k, m + 3] * rows[t, m + 3]
-    return (s0 + s1) + (s2 + s3)
-
-
-@jit
-def _take_off(k, width, holes, mean, c, p):
-    """Take what missing entries would say off `c` and `p`, without the factor's own part of their fitted values."""
-    for t in range(width):
-        for e in range(holes.starts[t], holes.starts[t + 1]):
-            z = holes.mean[holes.others[e], k]
-            c[t] += holes.tau[e] * z * (holes.fitted[e] - z * mean[k, t])
-            p[t] -= holes.tau[e] * holes.square[holes.others[e], k]
-
-
-@jit
-def _refit(k, width, holes, before, mean):
-    """Let the fitted values of missing entries follow the factor's new weights."""
-    for t in range(width):
-        step = mean[k, t] - before[t]
-        for e in range(holes.starts[t], holes.starts[t + 1]):
-            holes.fitted[e] += step * holes.mean[holes.others[e], k]
 
 
 @jit
@@ -288,14 +239,65 @@ def _shared(first, k, width, data, mean, c, h):
             c[t] -= data.share[g, t] * h[t]
 
 
+@inline
+def pair(i, m):
+    """Position of the entry (i, m), i >= m, in the lower half of a symmetric matrix, row after row."""
+    return i * (i + 1) // 2 + m
+
+
 @jit
-def _by_item(first, last, width, mean):
-    """The means turned: one row an item, filled up with zeros to a multiple of four."""
-    rows = np.zeros((width, (last - first + 3) // 4 * 4))
+def spans_of(fits):
+    """First position of each fit in rows of second moments, and their length, shape (F + 1,).
+
+    A row holds of each fit the products ``E[v_k] E[v_l]``, k >= l, row after row, then ``E[v_k^2]``, then zeros up to a
+    multiple of 16.
+    """
+    spans = np.zeros(fits.size, np.int64)
+    for f in range(fits.size - 1):
+        spans[f + 1] = spans[f] + (pair(fits[f + 1] - fits[f] + 1, -1) + 16) // 16 * 16
+    return spans
+
+
+@jit
+def fill_row(first, last, t, mean, square, row):
+    """Second moments of the factors of one fit of item t."""
+    p = 0
     for k in range(first, last):
-        for t in range(width):
-            rows[t, k - first] = mean[k, t]
+        for m in range(first, k + 1):
+            row[p] = mean[k, t] * mean[m, t]
+            p += 1
+    for k in range(first, last):
+        row[p] = square[k, t]
+        p += 1
+
+
+@jit
+def add_row(weight, row, n, start, total):
+    """``total_n += weight row``, from position `start`."""
+    for p in range(row.size):
+        total[n, start + p] += weight * row[p]
+
+
+@jit
+def rows_of_moments(fits, mean, square, zero):
+    """Rows of all items in the precision of `zero`, shape (item, length)."""
+    spans = spans_of(fits)
+    rows = np.full((mean.shape[1], spans[-1]), zero)
+    for n in range(mean.shape[1]):
+        for f in range(fits.size - 1):
+            fill_row(fits[f], fits[f + 1], n, mean, square, rows[n, spans[f] :])
     return rows
+
+
+@jit
+def add_own(first, last, k, width, local, mean, h):
+    """``h_t += sum_{l != k} local_kl E[w_lt]``, with a matrix for each item."""
+    i = k - first
+    for m in range(last - first):
+        if m != i:
+            row, other = local[pair(max(i, m), min(i, m))], mean[first + m]
+            for t in range(width):
+                h[t] += row[t] * other[t]
 
 
 @jit
@@ -321,24 +323,14 @@ def coordinate(first, last, width, data, prior, mean, square, sums):
         Is added to.
     """
     c, p, h = np.empty(width), np.empty(width), np.empty(width)
-    local, holes = data.local.shape[0] > 0, data.holes.starts.size > 0
-    rows = _by_item(first, last, width if local else 0, mean)
     for k in range(first, last):
-        i = k - first
         for t in range(width):
             c[t] = data.linear[k, t]
             p[t] = data.quad[k, t] + prior.alpha[k]
         _shared(first, k, width, data, mean, c, h)
-        if holes:
-            _take_off(k, width, data.holes, mean, c, p)
-            h[:] = mean[k, :width]
-        for t in range(rows.shape[0]):
-            c[t] += _row_dot(data.local, t, k, rows) - data.local[t, k, i] * rows[t, i]
+        if data.local.shape[0]:
+            add_own(first, last, k, width, data.local, mean, c)
         if prior.spike:
-            switched(c, p, prior.alpha[k], prior.log_odds[k], prior.entropy, mean[k], square[k], sums[k])
+            switched(c, p, h, prior.alpha[k], prior.log_odds[k], prior.entropy, mean[k], square[k], sums[k])
         else:
             unswitched(c, p, mean[k], square[k], sums[k])
-        if holes:
-            _refit(k, width, data.holes, h, mean)
-        for t in range(rows.shape[0]):
-            rows[t, i] = mean[k, t]

@@ -18,7 +18,7 @@ import math
 import numpy as np
 
 from omics.factors.block import BERNOULLI
-from omics.factors.kernels import jit, switched, unswitched
+from omics.factors.kernels import add_row, copy, exp_negative, fill_row, jit, log, pair, spans_of, switched, unswitched
 
 _RATE_FLOOR = 1e-4
 
@@ -29,7 +29,9 @@ def visit_pointwise(block, moments, prior, fits, mode, old, new, sums):
     n_samples = moments.mean.shape[1]
     eta, second = np.empty(n_samples), np.empty(n_samples)
     pseudo, tau = np.empty(n_samples), np.empty(n_samples)
-    new.mean[:], new.square[:], new.intercept[:] = old.mean, old.square, old.intercept
+    spans = spans_of(fits)
+    copy(old.mean, 0, new.mean, 0, fits[-1], block.n_features)
+    copy(old.square, 0, new.square, 0, fits[-1], block.n_features)
     for f in range(fits.size - 1):
         low, high = fits[f], fits[f + 1]
         for d in range(block.n_features):
@@ -43,7 +45,7 @@ def visit_pointwise(block, moments, prior, fits, mode, old, new, sums):
                 _explain(f, low, high, d, block, moments, new, pseudo, tau, eta, sums)
             if mode.learn:
                 _weights(low, high, d, moments, prior, pseudo, tau, eta, new, sums.prior)
-            _tell(f, low, high, d, pseudo, tau, new, sums)
+            _tell(f, low, high, d, pseudo, tau, new, sums, spans[f])
 
 
 @jit
@@ -73,6 +75,53 @@ def _softplus(x):
 
 
 @jit
+def _slope(zeta, e):
+    """``tanh(zeta/2) / (2 zeta)`` with ``e = exp(-zeta)``; a series where that would cancel."""
+    z = zeta * zeta
+    series = 0.25 - z * (1 / 48 - z * (1 / 480 - z * (17 / 80640)))
+    return (1.0 - e) / ((1.0 + e) * 2.0 * zeta) if zeta > 0.05 else series
+
+
+@jit
+def _touch_bernoulli(b, start, stop, y, eta, second, pseudo, tau):
+    """Pseudo-data of binary data, their precision (0 where missing), and the bound's constant; spoils `second`."""
+    for n in range(start, stop):
+        known = y[n] == y[n]
+        zeta = math.sqrt(max(second[n] + b * (b + 2.0 * eta[n]), 1e-12))
+        e = exp_negative(zeta)
+        slope = _slope(zeta, e)
+        hit = (y[n] - 0.5) / slope
+        bound = 0.5 * slope * (hit * hit + zeta * zeta) - 0.5 * zeta - log(1.0 + e)
+        tau[n] = slope if known else 0.0
+        pseudo[n] = hit if known else 0.0
+        second[n] = bound if known else 0.0
+    constant = 0.0
+    for n in range(start, stop):
+        constant += second[n]
+    return constant
+
+
+@jit
+def _touch_poisson(b, start, stop, y, eta, pseudo, tau):
+    """The same of counts."""
+    constant = 0.0
+    for n in range(start, stop):
+        if np.isnan(y[n]):
+            pseudo[n] = tau[n] = 0.0
+            continue
+        zeta = b + eta[n]
+        # y / rate times the sigmoid, which tends to y where both tend to 0
+        rate = _softplus(zeta)
+        hit = y[n] * (_sigmoid(zeta) / rate if zeta > -30.0 else 1.0)
+        slope = _sigmoid(zeta) - hit
+        tau[n] = 0.25 + 0.17 * y[n]
+        pseudo[n] = zeta - slope / tau[n]
+        log_rate = math.log(rate) if zeta > -30.0 else zeta
+        constant += 0.5 * slope * slope / tau[n] - rate + y[n] * log_rate
+    return constant
+
+
+@jit
 def _touch(f, d, y, block, eta, second, new, pseudo, tau):
     """Pseudo-data less the updated intercept, and their precision (0 where missing); returns the bound's constant."""
     constant = 0.0
@@ -80,26 +129,11 @@ def _touch(f, d, y, block, eta, second, new, pseudo, tau):
         b = new.intercept[f, g, d]
         total = weight = 0.0
         start, stop = block.bounds[g], min(block.bounds[g + 1], eta.size)
+        if block.likelihood == BERNOULLI:
+            constant += _touch_bernoulli(b, start, stop, y, eta, second, pseudo, tau)
+        else:
+            constant += _touch_poisson(b, start, stop, y, eta, pseudo, tau)
         for n in range(start, stop):
-            if np.isnan(y[n]):
-                pseudo[n] = tau[n] = 0.0
-                continue
-            zeta = b + eta[n]
-            if block.likelihood == BERNOULLI:
-                zeta = math.sqrt(max(second[n] + b * (b + 2.0 * eta[n]), 1e-12))
-                tau[n] = math.tanh(0.5 * zeta) / (2.0 * zeta)
-                pseudo[n] = (y[n] - 0.5) / tau[n]
-                constant += 0.5 * tau[n] * (pseudo[n] * pseudo[n] + zeta * zeta) - 0.5 * zeta
-                constant -= math.log1p(math.exp(-zeta))
-            else:
-                # y / rate times the sigmoid, which tends to y where both tend to 0
-                rate = _softplus(zeta)
-                hit = y[n] * (_sigmoid(zeta) / rate if zeta > -30.0 else 1.0)
-                slope = _sigmoid(zeta) - hit
-                tau[n] = 0.25 + 0.17 * y[n]
-                pseudo[n] = zeta - slope / tau[n]
-                log_rate = math.log(rate) if zeta > -30.0 else zeta
-                constant += 0.5 * slope * slope / tau[n] - rate + y[n] * log_rate
             total += tau[n] * (pseudo[n] - eta[n])
             weight += tau[n]
         b = total / weight if weight > 0.0 else b
@@ -174,7 +208,7 @@ def _weights(low, high, d, moments, prior, pseudo, tau, eta, new, sums):
     """Update the weights of one feature in sequence; `eta` follows them."""
     n_samples = eta.size
     error = np.empty(n_samples)
-    c, p = np.empty(1), np.empty(1)
+    c, p, h = np.empty(1), np.empty(1), np.empty(1)
     mean, square = np.empty(1), np.empty(1)
     for n in range(n_samples):
         error[n] = tau[n] * (pseudo[n] - eta[n])
@@ -189,7 +223,7 @@ def _weights(low, high, d, moments, prior, pseudo, tau, eta, new, sums):
         c[0] = linear + own * before
         p[0] = quad + prior.alpha[k]
         if prior.spike:
-            switched(c, p, prior.alpha[k], prior.log_odds[k], prior.entropy, mean, square, sums[k])
+            switched(c, p, h, prior.alpha[k], prior.log_odds[k], prior.entropy, mean, square, sums[k])
         else:
             unswitched(c, p, mean, square, sums[k])
         new.mean[k, d], new.square[k, d] = mean[0], square[0]
@@ -199,23 +233,18 @@ def _weights(low, high, d, moments, prior, pseudo, tau, eta, new, sums):
 
 
 @jit
-def _tell(f, low, high, d, pseudo, tau, new, sums):
-    """Add ``tau y w``, ``tau E[w^2]`` and ``tau w w'`` (lower half, as something negative to be taken off)."""
+def _tell(f, low, high, d, pseudo, tau, new, sums, start):
+    """Add ``tau y^2``, ``tau y w``, and tau times the second moments of w, as something negative to be taken off."""
     energy = 0.0
     for n in range(tau.size):
         energy += tau[n] * pseudo[n] * pseudo[n]
     sums.data[f, 3] += energy
-    w = new.mean[low:high, d].astype(np.float64)
     for k in range(low, high):
         linear = sums.linear[k]
-        weight = w[k - low]
+        weight = np.float64(new.mean[k, d])
         for n in range(tau.size):
             linear[n] += weight * tau[n] * pseudo[n]
+    row = np.zeros(pair(high - low + 1, -1))
+    fill_row(low, high, d, new.mean, new.square, row)
     for n in range(tau.size):
-        if tau[n] > 0.0:
-            for k in range(low, high):
-                a = tau[n] * w[k - low]
-                row = sums.local[n, k]
-                for m in range(k - low + 1):
-                    row[m] -= a * w[m]
-                sums.local_quad[n, k] -= tau[n] * new.square[k, d]
+        add_row(-tau[n], row, n, start, sums.local)

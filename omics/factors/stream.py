@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -45,7 +46,7 @@ from omics.factors.updates import (
 )
 
 #: Waves of a pass at most, and bytes of one at least: each costs about a millisecond beside its visits.
-N_WAVES, WAVE_BYTES = 8, 2**17
+N_WAVES, WAVE_BYTES = 4, 2**17
 #: Iteration from which theta is learnt, in the order of waves and in mofapy2's.
 START_SPARSITY, START_SPARSITY_COMPAT = 20, 50
 #: Iterations without a factor being dropped: its weights have to grow first.
@@ -196,13 +197,16 @@ class Run:
         mode = Mode(self.iteration > 1, True, explain, self.options.compat)
         before = (self.state, list(self.sweep.learned))
         traffic = 0
+        heard: Mapping[int, Sums] = {}
+        later = self._later()
         for wave in range(self.sweep.n_waves):
             # 1. noise and weights of the wave's features, from the factors as they are now
             traffic += self._visit(wave, mode, entropy=checked)
+            heard = _added(heard, self.state.told[wave])
             if self.iteration == 1 and wave < self.sweep.n_waves - 1:
                 continue  # the factors must have heard of every feature once
             # 2. alpha and theta of the weights, factors, alpha and theta of the factors
-            self._follow()
+            self._follow(self._by_view(_added(heard, later[wave])))
         if self.iteration == 1:
             self._measure(before[0])
         terms = self._bound(checked, before)
@@ -248,19 +252,25 @@ class Run:
         return traffic
 
     def _told(self, state: State) -> list[Told]:
-        return [
-            Told(total([heard[v] for heard in state.told if v in heard]), view.rows.samples, view.omega)
-            for v, view in enumerate(self.sweep.views)
-        ]
+        return self._by_view(reduce(_added, state.told))
 
-    def _follow(self) -> None:
+    def _by_view(self, heard: Mapping[int, Sums]) -> list[Told]:
+        return [Told(heard[v], view.rows.samples, view.omega) for v, view in enumerate(self.sweep.views)]
+
+    def _later(self) -> list[Mapping[int, Sums]]:
+        """What the waves after each one told in the pass before, added up."""
+        later: list[Mapping[int, Sums]] = [{}]
+        for heard in self.state.told[:0:-1]:
+            later.append(_added(later[-1], heard))
+        return later[::-1]
+
+    def _follow(self, told: list[Told]) -> None:
         state = self.state
         sparse = self.iteration >= (START_SPARSITY_COMPAT if self.options.compat else START_SPARSITY)
-        told = self._told(state)
         prior = np.stack([view.sums.prior for view in told])
         weights = updated_alpha(state.weight_side, prior[:, :, SECOND], self.view_sizes)
         weights = updated_theta(weights, prior[:, :, SWITCH], self.view_sizes) if sparse else weights
-        data = data_of(told, self.groups)
+        data = data_of(told, state.fits, self.groups)
         factors = updated_factors(state.factors, data, state.factor_side, state.fits, self.groups)
         side = updated_alpha(state.factor_side, factors.sums[:, :, SECOND], self.group_sizes)
         side = updated_theta(side, factors.sums[:, :, SWITCH], self.group_sizes) if sparse else side
@@ -395,7 +405,7 @@ class Run:
             for v, (view, moments) in enumerate(zip(self.sweep.views, self._moments(own), strict=True))
         }
         heard, _ = self.sweep.visit(None, brought, final)
-        told = [Told(heard[v], view.rows.samples, view.omega) for v, view in enumerate(self.sweep.views)]
+        told = self._by_view(heard)
         likelihood = self._likelihood(told, None if self.options.compat else own)
         terms = {**likelihood, **self._side_terms(own)}
         bound = float(sum(term[0] for term in terms.values()))
@@ -432,6 +442,11 @@ class Run:
     def results(self) -> list[Expectations]:
         """All fits, in the order of the starts."""
         return [self.ended[f] for f in sorted(self.ended)]
+
+
+def _added(one: Mapping[int, Sums], other: Mapping[int, Sums]) -> Mapping[int, Sums]:
+    """Sums by view; a view may be in one of them alone."""
+    return {v: total([heard[v] for heard in (one, other) if v in heard]) for v in sorted({*one, *other})}
 
 
 def _scores(start: Start, n_samples: int, gram: np.ndarray | None) -> np.ndarray:

@@ -135,15 +135,22 @@ class Visit(NamedTuple):
     local: bool
 
 
+def _writable(arrays: Any) -> Any:
+    """With copies of the read-only arrays that messages bring: for those all would be compiled anew."""
+    return type(arrays)(*(a if getattr(a, "flags", None) is None or a.flags.writeable else a.copy() for a in arrays))
+
+
 def visit_part(held: Sequence[Any], learned: Sequence[Learned] | None, brought: Visit) -> tuple[list[Learned], Sums]:
     """Visit the blocks of a part one after the other; returns their new state and their sums."""
-    moments, prior, fits, mode, n_samples, local = brought
+    moments, prior, fits, mode, n_samples, local = _writable(brought)
+    moments, prior = _writable(moments), _writable(prior)
     sums = no_sums(fits, moments.quad.shape[0], n_samples, local=local)
     new = []
     for i, handle in enumerate(held):
-        block = opened(handle)
-        old = learned[i] if learned is not None else fresh(block, fits, mode)
-        state = Learned(*(np.empty_like(array) for array in old))
+        block = _writable(opened(handle))
+        old = _writable(learned[i]) if learned is not None else fresh(block, fits, mode)
+        intercept = old.intercept.copy() if block.likelihood != GAUSSIAN else old.intercept
+        state = Learned(*(np.empty_like(array) for array in old))._replace(intercept=intercept)
         kernel = visit if block.likelihood == GAUSSIAN else visit_pointwise
         kernel(block, moments, prior, fits, mode, old, state, sums)
         new.append(state)
@@ -314,7 +321,7 @@ class Sweep:
         Returns
         -------
         sums : dict of int to Sums
-            By view, with whole symmetric matrices.
+            By view.
         traffic : int
             Bytes that travelled, or would on a cluster.
         """
@@ -328,7 +335,7 @@ class Sweep:
         for p, part in zip(which, sums, strict=True):
             by_view.setdefault(self.parts[p].view, []).append(part)
         traffic = sum(_bytes(brought[self.parts[p].view].moments) for p in which) + sum(map(_bytes, sums))
-        return {v: total(parts).symmetric(brought[v].fits) for v, parts in by_view.items()}, traffic
+        return {v: total(parts) for v, parts in by_view.items()}, traffic
 
     def features_of(self, wave: int, view: int) -> int:
         """Features that a wave visits of a view."""

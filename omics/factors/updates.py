@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from omics.factors.block import Moments, Prior, Sums, up, widest
+from omics.factors.block import Moments, Prior, Sums, pair_of, up, widest
 from omics.factors.gaussian import NOISE_RATE, NOISE_SHAPE
-from omics.factors.kernels import Data, coordinate, no_holes
+from omics.factors.kernels import Data, coordinate, rows_of_moments, spans_of
 
 #: Prior of alpha, Gamma(shape, rate); of theta, Beta(1, 1).
 _ALPHA_PRIOR = 1e-14
@@ -93,6 +93,7 @@ class Shrinkage(NamedTuple):
     def prior(self, row: int, *, entropy: bool) -> Prior:
         """What the coordinate updates of one view's weights (one group's factors) need."""
         alpha = self.alpha.mean[row] if self.ard else np.ones_like(self.alpha.rate[row])
+        alpha = np.ascontiguousarray(alpha)  # for another layout all would be compiled again
         return Prior(alpha, self.theta.log_mean[row] - self.theta.log_rest[row], self.spike, entropy)
 
 
@@ -151,7 +152,7 @@ class Told(NamedTuple):
     Attributes
     ----------
     sums : Sums
-        Added up over all blocks, with whole symmetric matrices.
+        Added up over all blocks.
     samples : numpy.ndarray
         Positions of the view's samples in the fit.
     omega : float
@@ -163,22 +164,27 @@ class Told(NamedTuple):
     omega: float
 
 
-def data_of(told: list[Told], groups: np.ndarray) -> Data:
+def data_of(told: list[Told], fits: np.ndarray, groups: np.ndarray) -> Data:
     """Add up the views: shared matrices by view and group, and what is taken off for single samples."""
     n_factors, n_samples = told[0].sums.linear.shape[0], groups.size
-    n_groups, width = told[0].sums.quad.shape[0], told[0].sums.gram.shape[2]
+    n_groups = told[0].sums.quad.shape[0]
     linear, quad = np.zeros((n_factors, n_samples)), np.zeros((n_factors, n_samples))
     share = np.zeros((len(told) * n_groups, n_samples))
-    local = np.zeros((n_samples, n_factors, width) if any(view.sums.local.size for view in told) else (0, 0, 0))
+    some = any(view.sums.local.size for view in told)
+    rows = np.zeros((n_samples if some else 0, told[0].sums.local.shape[1]))
     for v, (sums, samples, omega) in enumerate(told):
         own = groups[samples]
         linear[:, samples] += omega * sums.linear
         quad[:, samples] += omega * sums.quad[own].T
         share[v * n_groups + own, samples] = omega
         if sums.local.size:
-            local[samples] += omega * sums.local
-            quad[:, samples] -= omega * sums.local_quad.T
-    return Data(linear, quad, share, np.concatenate([view.sums.gram for view in told]), local, no_holes())
+            where = slice(None) if samples.size == n_samples else samples
+            rows[where] += sums.local if omega == 1.0 else omega * sums.local
+    local = np.ascontiguousarray(rows.T) if some else np.zeros((0, n_samples))
+    for (first, last), start in zip(pairwise(fits), spans_of(fits), strict=False):
+        if some:
+            quad[first:last] -= local[start + pair_of(last - first, np.arange(last - first))]
+    return Data(linear, quad, share, np.concatenate([view.sums.gram for view in told]), local)
 
 
 def updated_factors(
@@ -199,17 +205,17 @@ def updated_factors(
         alpha[g] = prior.alpha
         for _ in range(sweeps):
             sums[g] = 0.0
-            for first, last in pairwise(fits):
-                coordinate(first, last, stop - start, part, prior, own_mean, own_square, sums[g])
+            for (first, last), span in zip(pairwise(fits), pairwise(spans_of(fits)), strict=True):
+                own = part._replace(local=part.local[slice(*span)])
+                coordinate(first, last, stop - start, own, prior, own_mean, own_square, sums[g])
         mean[:, start:stop], square[:, start:stop] = own_mean, own_square
     return Factors(mean[:n_factors], square[:n_factors], sums, alpha)
 
 
 def _slice(data: Data, start: int, stop: int) -> Data:
-    items = [np.ascontiguousarray(array[:, start:stop]) for array in (data.linear, data.quad, data.share)]
-    return Data(
-        items[0], items[1], items[2], data.gram, data.local[start:stop] if data.local.size else data.local, data.holes
-    )
+    arrays = (data.linear, data.quad, data.share, data.local)
+    linear, quad, share, local = (np.ascontiguousarray(array[:, start:stop]) for array in arrays)
+    return Data(linear, quad, share, data.gram, local)
 
 
 def moments_of(
@@ -233,19 +239,11 @@ def moments_of(
         scores,
         mean if like.pointwise else nothing,
         square if like.pointwise else nothing,
-        _by_sample(mean) if like.incomplete else nothing,
-        _by_sample(square) if like.incomplete else nothing,
+        rows_of_moments(fits, mean, square, scores.dtype.type(0)) if like.incomplete else scores[:0],
         gram,
         quad,
         like.inverse,
     )
-
-
-def _by_sample(moments: np.ndarray) -> np.ndarray:
-    """Turned, with four columns of zeros more, so that factors can be taken by four."""
-    result = np.zeros((moments.shape[1], moments.shape[0] + 4))
-    result[:, :-4] = moments.T
-    return result
 
 
 class MomentsLike(NamedTuple):
@@ -328,19 +326,19 @@ def likelihood_now(told: Told, factors: Factors, moments: Moments, fits: np.ndar
     """
     sums, samples, _ = told
     mean, square = factors.mean[:, samples], factors.square[:, samples]
-    # Products and sums apart: einsum rounds by where its arrays happen to lie in memory, and equal fits must be equal.
     by_factor = -2.0 * (mean * sums.linear).sum(axis=1)
     own = (np.arange(fits[-1]) - np.repeat(fits[:-1], np.diff(fits)))[:, None]  # column of a factor itself
     for g in range(sums.quad.shape[0]):
         theirs, ours = (np.take_along_axis(matrices[g], own, axis=1)[:, 0] for matrices in (moments.gram, sums.gram))
         by_factor += (moments.gram[g] * sums.gram[g]).sum(axis=1) + moments.quad[g] * sums.quad[g] - theirs * ours
     if sums.local.size:
-        for first, last in pairwise(fits):
-            z = np.ascontiguousarray(mean[first:last].T)
-            local = sums.local[:, first:last, : last - first]
-            single = z * (local * z[:, None, :]).sum(axis=2) - z**2 * np.diagonal(local, axis1=1, axis2=2)
-            single += square[first:last].T * sums.local_quad[:, first:last]
-            by_factor[first:last] -= single.sum(axis=0)
+        for (first, last), start in zip(pairwise(fits), spans_of(fits), strict=False):
+            i, m = np.tril_indices(last - first, -1)
+            z, local = mean[first:last].T, sums.local[:, start:]
+            twice = 2.0 * (z[:, i] * z[:, m] * local[:, pair_of(i, m)]).sum(axis=0)
+            by_factor[first:last] -= np.bincount(i, twice, last - first)
+            seconds = pair_of(last - first, np.arange(last - first))
+            by_factor[first:last] -= (square[first:last].T * local[:, seconds]).sum(axis=0)
     return sums.data[:, 0] - 0.5 * (sums.data[:, 3] + np.add.reduceat(by_factor, fits[:-1]))
 
 

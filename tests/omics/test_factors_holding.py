@@ -130,7 +130,7 @@ from omics.factors import stream
 from omics.factors.state import Layer, Options, Start
 from omics.factors.sweep import Holding
 
-shape, width = (200, 40_000), 1_000
+shape, width = (200, 80_000), 1_000
 groups = np.zeros(200, int)
 
 def block(block_info):
@@ -158,7 +158,7 @@ with dask.config.set(scheduler="threads", num_workers=2):
 
 
 def test_out_of_core_takes_little_memory(scratch):
-    """200 x 40,000 are 32 MB; with 3 factors disk takes 0.45 of it, store 0.52, memory 1.4."""
+    """200 x 80,000 are 64 MB; with 3 factors disk takes 0.45 of it, store 0.52, memory 1.4."""
     command = [sys.executable, "-c", SCRIPT, str(scratch)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     found = {name: (float(share), elbo) for name, share, elbo in map(str.split, done.stdout.splitlines())}

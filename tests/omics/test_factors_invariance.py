@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import dask
 import numpy as np
 import pytest
 
-from omics.factors import places
+from omics.factors import places, sweep
 from omics.factors.state import Layer, Options, Start
 from tests.references import TOLERANCES, make_layers
 from tests.streaming import assert_equal_fits, assert_identical_fits, many_parts, many_waves, noise, run
@@ -52,6 +53,40 @@ def test_the_order_of_samples_and_views_changes_nothing(compat):
         expected,
         TOLERANCES["chunking float64"],
     )
+
+
+def placed(tuples: tuple, rng: np.random.Generator) -> tuple:
+    """Copies of named tuples whose arrays lie among small ones that are given back, wherever there is room."""
+    others = [np.empty(int(size)) for size in rng.integers(1, 400, 60)]
+    arrays = [array for one in tuples for array in one if isinstance(array, np.ndarray)]
+    copies = {}
+    for i in rng.permutation(len(arrays)):
+        copies[id(arrays[i])] = arrays[i].copy()
+        del others[int(rng.integers(len(others)))]
+    return tuple(type(one)(*(copies.get(id(array), array) for array in one)) for one in tuples)
+
+
+@pytest.mark.parametrize("likelihood", ALL)
+def test_where_arrays_lie_changes_nothing(monkeypatch, likelihood):
+    """Compiled loops may ask whether arrays overlap; the answer must not decide in which order numbers are added."""
+    rng, kernels = np.random.default_rng(0), {name: getattr(sweep, name) for name in ("visit", "visit_pointwise")}
+    visited = []
+
+    def visit(kernel, block, moments, prior, fits, mode, *state):
+        outcomes = set()
+        for _ in range(300 if kernel is kernels["visit"] else 60):
+            block_, moments_, prior_, old, new, sums = placed((block, moments, prior, *state), rng)
+            kernel(block_, moments_, prior_, fits, mode, old, new, sums)
+            outcomes.add(b"".join(array.tobytes() for array in (*new, *sums)))
+        visited.append(len(outcomes))
+        kernel(block, moments, prior, fits, mode, *state)
+
+    for name, kernel in kernels.items():
+        monkeypatch.setattr(sweep, name, partial(visit, kernel))
+    layers, codes = make_layers([likelihood], n_samples=80, n_features=300)
+    run(layers, codes, [noise(80, 4, i) for i in range(4)], OPTIONS._replace(max_iter=3, dtype="float32"))
+    assert visited
+    assert set(visited) == {1}
 
 
 @pytest.mark.parametrize("compat", [False, True])
