@@ -157,7 +157,7 @@ class Sums(NamedTuple):
         ``sum_d tau E[w_k] E[w_l]``, ``sum_d tau E[w^2]`` for samples that lack none of the features.
     local : numpy.ndarray, shape (N, length) or (0, length)
         What has to be taken off those for single samples, as rows of :func:`omics.factors.kernels.spans_of`; none
-        where nothing is missing.
+        where nothing is missing. Of one part of a Gaussian view in the precision of the data.
     prior : numpy.ndarray, shape (K, 4)
         ``sum_d`` of S, of the second moment with the spike's own, of S ln s2, of the entropy of S.
     data : numpy.ndarray, shape (F, 4)
@@ -179,14 +179,14 @@ class Sums(NamedTuple):
     residual: np.ndarray
 
 
-def no_sums(fits: np.ndarray, n_groups: int, n_samples: int, *, local: bool) -> Sums:
-    """Zeros to add to."""
+def no_sums(fits: np.ndarray, n_groups: int, n_samples: int, local: str | None) -> Sums:
+    """Zeros to add to; `local` is the precision of what is taken off for single samples, if anything is."""
     n_factors, n_fits, width = int(fits[-1]), len(fits) - 1, widest(fits)
     return Sums(
         np.zeros((n_factors, n_samples)),
         np.zeros((n_groups, n_factors, width)),
         np.zeros((n_groups, n_factors)),
-        np.zeros((n_samples if local else 0, spans_of(fits)[-1])),
+        np.zeros((n_samples if local else 0, spans_of(fits)[-1]), local or float),
         np.zeros((n_factors, 4)),
         np.zeros((n_fits, 4)),
         np.zeros((n_groups, n_factors)),
@@ -203,7 +203,7 @@ def _add(arrays: Sequence[np.ndarray]) -> Any:
     first, *others = [array for array in arrays if array.size] or arrays[:1]
     if not others:
         return first
-    result = first + others[0]
+    result = np.add(first, others[0], dtype=float)
     for array in others[1:]:
         result += array
     return result

@@ -47,7 +47,6 @@ def visit(block, moments, prior, fits, mode, old, new, sums):
     linear, quad = np.empty((n_factors, TILE)), np.empty((n_factors, TILE))
     share = np.empty((n_fits, n_groups, TILE))
     out = np.zeros((padded, block.values.shape[1]), block.values.dtype)
-    local = np.zeros(sums.local.shape if block.missing.size else (0, 0), block.values.dtype)
     spans = spans_of(fits)
     lack, complete = np.empty((n_groups, spans[-1] if block.missing.size else 1, _COLUMNS)), np.empty((0, _COLUMNS))
     for first in range(0, block.n_features, TILE):
@@ -85,15 +84,13 @@ def visit(block, moments, prior, fits, mode, old, new, sums):
                 coordinate(fits[f], fits[f + 1], width, data, prior, mean, square, sums.prior)
             _gather(fits[f], fits[f + 1], width, share[f], mean, square, sums)
             if incomplete:
-                _take_off(fits[f], fits[f + 1], first, width, block, share[f], mean, square, spans[f], local)
+                _take_off(fits[f], fits[f + 1], first, width, block, share[f], mean, square, spans[f], sums.local)
         copy(mean, 0, new.mean, first, n_factors, width)
         copy(square, 0, new.square, first, n_factors, width)
         _write(first, width, block, moments, fits, share, mean, out)
         if first % _FLUSH == _FLUSH - TILE:
             _flush(out, sums.linear)
     _flush(out, sums.linear)
-    if block.missing.size:
-        _flush(local, sums.local)
 
 
 @jit
@@ -145,9 +142,7 @@ def _lacking(first, width, block, rows, low, high, lack):
         for g in range(lack.shape[0]):
             total[:] = 0.0
             while e < end and block.missing[e] < block.bounds[g + 1]:
-                n = np.uint64(block.missing[e])
-                for p in range(total.size):
-                    total[p] += rows[n, low + p]
+                add_row(1.0, rows[block.missing[e], low:high], total)
                 e += 1
             for p in range(total.size):
                 lack[g, p, t] = total[p]
@@ -163,8 +158,9 @@ def noise(f, first, width, block, moments, fits, mode, raw, mean, square, incomp
     plain, spread = np.empty(width), np.empty(width)
     for g in range(raw.shape[0]):
         unit = moments.inverse[g] * moments.inverse[g]
+        y2 = block.square[g, first : first + width]
         for t in range(width):
-            plain[t] = unit * block.square[g, first + t]
+            plain[t] = unit * y2[t]
             spread[t] = 0.0
         _squares(g, low, high, width, moments, mode, raw, mean, square, plain, spread, sums)
         if incomplete:
@@ -172,7 +168,7 @@ def noise(f, first, width, block, moments, fits, mode, raw, mean, square, incomp
         if mode.explain:
             for t in range(width):
                 sums.residual[0, f, g] += plain[t]
-                sums.residual[1, f, g] += unit * block.square[g, first + t]
+                sums.residual[1, f, g] += unit * y2[t]
         _tau(f, g, first, width, unit, block, mode, plain, spread, old, tau, new, sums)
 
 
@@ -221,23 +217,23 @@ def _less_squares(g, low, high, width, mode, mean, square, lack, plain, spread, 
 @jit
 def _tau(f, g, first, width, unit, block, mode, plain, spread, old, tau, new, sums):
     """Turn expected squares into E[tau], and add up this group's part of the bound."""
+    here = slice(first, first + width)
+    shape, digamma, log_gamma = block.shape[0, g, here], block.shape[1, g, here], block.shape[2, g, here]
+    square, before, after, own = block.square[g, here], old.tau[f, g, here], new.tau[f, g, here], tau[g]
     for t in range(width):
-        d = first + t
         b = NOISE_RATE + max(0.5 * (plain[t] + spread[t]), 0.0)
         plain[t], spread[t] = b, log(b)
-        tau[g, t] = block.shape[0, g, d] / b if mode.noise else old.tau[f, g, d]
-        new.tau[f, g, d] = tau[g, t]
+        own[t] = shape[t] / b if mode.noise else before[t]
+        after[t] = own[t]
     likelihood = weighted = divergence = energy = 0.0
     for t in range(width):
-        d = first + t
-        a, digamma, log_gamma = block.shape[0, g, d], block.shape[1, g, d], block.shape[2, g, d]
-        b, log_b, expected = plain[t], spread[t], tau[g, t]
-        log_tau = digamma - log_b
+        a, b, log_b, expected = shape[t], plain[t], spread[t], own[t]
+        log_tau = digamma[t] - log_b
         likelihood += log_tau * (a - NOISE_SHAPE)
         weighted += expected * (b - NOISE_RATE)
-        divergence += (NOISE_SHAPE - 1.0) * log_tau - NOISE_RATE * expected - a * log_b + log_gamma
+        divergence += (NOISE_SHAPE - 1.0) * log_tau - NOISE_RATE * expected - a * log_b + log_gamma[t]
         divergence += NOISE_SHAPE * _LOG_NOISE_RATE - _LOG_GAMMA_NOISE_SHAPE - (a - 1.0) * log_tau + b * expected
-        energy += expected * unit * block.square[g, d]
+        energy += expected * unit * square[t]
     sums.data[f, 0] += likelihood
     sums.data[f, 1] += weighted
     sums.data[f, 2] += divergence
@@ -296,11 +292,12 @@ def _gather(low, high, width, tau, mean, square, sums):
 def _take_off(low, high, first, width, block, tau, mean, square, start, local):
     """Add tau times the rows of moments of the weights to what is taken off for the samples that features lack."""
     row = np.zeros(pair(high - low + 1, -1), local.dtype)
+    stop = start + row.size
     for t in range(width):
         e, end = block.starts[first + t], block.starts[first + t + 1]
         if e < end:
             fill_row(low, high, t, mean, square, row)
         for g in range(tau.shape[0]):
             while e < end and block.missing[e] < block.bounds[g + 1]:
-                add_row(local.dtype.type(tau[g, t]), row, np.uint64(block.missing[e]), start, local)
+                add_row(local.dtype.type(tau[g, t]), row, local[block.missing[e], start:stop])
                 e += 1

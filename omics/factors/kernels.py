@@ -84,8 +84,9 @@ def exp_negative(x):
 def copy(source, start, target, at, rows, width):
     """Columns of a matrix into columns of another; a loop, since numba takes seconds to compile a slice's."""
     for k in range(rows):
+        one, other = source[k, start : start + width], target[k, at : at + width]
         for t in range(width):
-            target[k, at + t] = source[k, start + t]
+            other[t] = one[t]
 
 
 @jit
@@ -261,21 +262,23 @@ def spans_of(fits):
 @jit
 def fill_row(first, last, t, mean, square, row):
     """Second moments of the factors of one fit of item t."""
-    p = 0
-    for k in range(first, last):
-        for m in range(first, k + 1):
-            row[p] = mean[k, t] * mean[m, t]
-            p += 1
-    for k in range(first, last):
-        row[p] = square[k, t]
-        p += 1
+    own = np.empty(last - first, row.dtype)
+    for k in range(own.size):
+        own[k] = mean[first + k, t]
+    for k in range(own.size):
+        products = row[pair(k, 0) : pair(k + 1, 0)]
+        for m in range(products.size):
+            products[m] = own[k] * own[m]
+    squares = row[pair(own.size, 0) :]
+    for k in range(own.size):
+        squares[k] = square[first + k, t]
 
 
 @jit
-def add_row(weight, row, n, start, total):
-    """``total_n += weight row``, from position `start`."""
+def add_row(weight, row, total):
+    """``total += weight row``; a slice of its own for `total`, since what starts at zero needs no wrapping around."""
     for p in range(row.size):
-        total[n, start + p] += weight * row[p]
+        total[p] += weight * row[p]
 
 
 @jit

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -87,20 +87,19 @@ class Here:
     def pairs(
         self, function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], costs: Sequence[float]
     ) -> tuple[list[Any], list[Any]]:
-        """Run jobs in as many bundles of like cost as there are threads; what stays, and what travels."""
-        bundles: list[list[int]] = [[] for _ in range(max(1, min(blocks.width(), len(jobs))))]
-        load = [0.0] * len(bundles)
-        for j in sorted(range(len(jobs)), key=lambda j: -costs[j]):
-            least = load.index(min(load))
-            bundles[least].append(j)
-            load[least] += costs[j]
-
-        def work(bundle: list[int]) -> list[tuple[Any, Any]]:
-            return [function(*jobs[j]) for j in bundle]
-
+        """Run jobs, the costliest first, each by the next thread that is free; what stays, and what travels."""
+        waiting = deque(sorted(range(len(jobs)), key=lambda j: -costs[j]))
         done: dict[int, tuple[Any, Any]] = {}
-        for bundle, results in zip(bundles, blocks.run([partial(work, b) for b in bundles]), strict=True):
-            done.update(zip(bundle, results, strict=True))
+
+        def work() -> None:
+            while waiting:
+                try:
+                    j = waiting.popleft()
+                except IndexError:  # another thread was faster
+                    return
+                done[j] = function(*jobs[j])
+
+        blocks.run([work] * max(1, min(blocks.width(), len(jobs))))
         return [done[j][0] for j in range(len(jobs))], [done[j][1] for j in range(len(jobs))]
 
     def fetch(self, handles: Sequence[Any]) -> list[Any]:

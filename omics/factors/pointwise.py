@@ -247,4 +247,4 @@ def _tell(f, low, high, d, pseudo, tau, new, sums, start):
     row = np.zeros(pair(high - low + 1, -1))
     fill_row(low, high, d, new.mean, new.square, row)
     for n in range(tau.size):
-        add_row(-tau[n], row, n, start, sums.local)
+        add_row(-tau[n], row, sums.local[n, start : start + row.size])

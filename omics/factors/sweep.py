@@ -123,8 +123,8 @@ class Visit(NamedTuple):
         What to do.
     n_samples : int
         Samples of the view.
-    local : bool
-        Whether single samples need corrections.
+    local : str or None
+        Precision of the corrections of single samples, if they need any.
     """
 
     moments: Moments
@@ -132,7 +132,7 @@ class Visit(NamedTuple):
     fits: np.ndarray
     mode: Mode
     n_samples: int
-    local: bool
+    local: str | None
 
 
 def _writable(arrays: Any) -> Any:
@@ -144,7 +144,7 @@ def visit_part(held: Sequence[Any], learned: Sequence[Learned] | None, brought: 
     """Visit the blocks of a part one after the other; returns their new state and their sums."""
     moments, prior, fits, mode, n_samples, local = _writable(brought)
     moments, prior = _writable(moments), _writable(prior)
-    sums = no_sums(fits, moments.quad.shape[0], n_samples, local=local)
+    sums = no_sums(fits, moments.quad.shape[0], n_samples, local)
     new = []
     for i, handle in enumerate(held):
         block = _writable(opened(handle))
@@ -231,9 +231,9 @@ class View(NamedTuple):
     like: MomentsLike
 
     @property
-    def local(self) -> bool:
-        """Whether its samples need corrections of their own."""
-        return self.like.pointwise or self.like.incomplete
+    def local(self) -> str | None:
+        """Precision of the corrections of single samples; of a binary or count view they are not small."""
+        return "float64" if self.like.pointwise else self.like.dtype if self.like.incomplete else None
 
 
 class Sweep:
