@@ -262,16 +262,16 @@ def spans_of(fits):
 @jit
 def fill_row(first, last, t, mean, square, row):
     """Second moments of the factors of one fit of item t."""
-    own = np.empty(last - first, row.dtype)
+    means, squares, own = mean[first:last], square[first:last], np.empty(last - first, row.dtype)
     for k in range(own.size):
-        own[k] = mean[first + k, t]
-    for k in range(own.size):
-        products = row[pair(k, 0) : pair(k + 1, 0)]
-        for m in range(products.size):
-            products[m] = own[k] * own[m]
-    squares = row[pair(own.size, 0) :]
-    for k in range(own.size):
-        squares[k] = square[first + k, t]
+        own[k] = means[k, t]
+    n_factors, p = np.uint64(own.size), np.uint64(0)  # unsigned: an index that cannot be negative needs no care
+    for k in range(n_factors):
+        for m in range(n_factors):  # all, for vectors of one length; the next row writes over what is too much
+            row[p + m] = own[k] * own[m]
+        p += k + np.uint64(1)
+    for k in range(n_factors):
+        row[p + k] = squares[k, t]
 
 
 @jit
