@@ -17,7 +17,7 @@ from omics import blocks
 BLOCK_BYTES, PART_BYTES = 16 * 2**20, 4 * 2**20
 _MOST_PARTS, _LARGE_PART, _SMALL_PART = 16, 64 * 2**20, 2**18
 #: A feature of a binary or count view takes about as long as this many Gaussian ones.
-_POINTWISE_COST = 8
+_POINTWISE_COST = 40
 
 
 class Part(NamedTuple):
