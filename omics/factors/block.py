@@ -157,7 +157,7 @@ class Sums(NamedTuple):
         ``sum_d tau E[w_k] E[w_l]``, ``sum_d tau E[w^2]`` for samples that lack none of the features.
     local : numpy.ndarray, shape (N, length) or (0, length)
         What has to be taken off those for single samples, as rows of :func:`omics.factors.kernels.spans_of`; none
-        where nothing is missing. Of one part of a Gaussian view in the precision of the data.
+        where nothing is missing. Of a Gaussian view in the precision of the data.
     prior : numpy.ndarray, shape (K, 4)
         ``sum_d`` of S, of the second moment with the spike's own, of S ln s2, of the entropy of S.
     data : numpy.ndarray, shape (F, 4)
@@ -203,7 +203,7 @@ def _add(arrays: Sequence[np.ndarray]) -> Any:
     first, *others = [array for array in arrays if array.size] or arrays[:1]
     if not others:
         return first
-    result = np.add(first, others[0], dtype=float)
+    result = first + others[0]
     for array in others[1:]:
         result += array
     return result

@@ -48,7 +48,8 @@ def visit(block, moments, prior, fits, mode, old, new, sums):
     share = np.empty((n_fits, n_groups, TILE))
     out = np.zeros((padded, block.values.shape[1]), block.values.dtype)
     spans = spans_of(fits)
-    lack, complete = np.empty((n_groups, spans[-1] if block.missing.size else 1, _COLUMNS)), np.empty((0, _COLUMNS))
+    lack = np.empty((n_groups, spans[-1] if block.missing.size else 1, _COLUMNS), moments.rows.dtype)
+    complete = np.empty((0, _COLUMNS), moments.rows.dtype)
     for first in range(0, block.n_features, TILE):
         width = min(TILE, block.n_features - first)
         _read(first, width, block, moments, raw)
@@ -136,13 +137,13 @@ def _lacking(first, width, block, rows, low, high, lack):
 
     `lack` has shape (G, >= entry of a row, >= feature); a fit's entries are those from `low` to `high` of `rows`.
     """
-    total = np.empty(high - low)
+    total = np.empty(high - low, rows.dtype)
     for t in range(width):
         e, end = block.starts[first + t], block.starts[first + t + 1]
         for g in range(lack.shape[0]):
             total[:] = 0.0
             while e < end and block.missing[e] < block.bounds[g + 1]:
-                add_row(1.0, rows[block.missing[e], low:high], total)
+                add_row(rows.dtype.type(1), rows[block.missing[e], low:high], total)
                 e += 1
             for p in range(total.size):
                 lack[g, p, t] = total[p]

@@ -45,7 +45,8 @@ from omics.factors.updates import (
     updated_theta,
 )
 
-#: Waves of a pass at most, and bytes of one at least: each costs about a millisecond beside its visits.
+#: Waves of a pass at most, and bytes of one at least. Each costs some milliseconds beside its visits; of 500 x 70,000
+#: values, 1, 2, 3, 4 and 8 waves reach one bound after 43, 36, 34, 34 and 33 passes, and most data a better one than 1.
 N_WAVES, WAVE_BYTES = 4, 2**17
 #: Iteration from which theta is learnt, in the order of waves and in mofapy2's.
 START_SPARSITY, START_SPARSITY_COMPAT = 20, 50
