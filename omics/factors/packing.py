@@ -14,6 +14,8 @@ from omics.factors.kernels import jit
 
 #: Samples are filled up to a multiple of this, so that the products need no remainder.
 LANES = 16
+#: Features that are centred together.
+_WIDE = 128
 
 
 class Rows(NamedTuple):
@@ -130,36 +132,44 @@ def _shape(count: np.ndarray) -> np.ndarray:
 
 @jit
 def _centre(raw, order, bounds, values, mean, square, count, low, high):
-    """Centre each feature by group and turn the matrix, 64 features at a time; NaN becomes 0."""
-    width = 64
-    sums, counts = np.empty(width), np.empty(width)
-    for first in range(0, raw.shape[1], width):
-        wide = min(width, raw.shape[1] - first)
+    """Centre each feature by group and turn the matrix, some features at a time; NaN becomes 0."""
+    for first in range(0, raw.shape[1], _WIDE):
+        wide = min(_WIDE, raw.shape[1] - first)
+        lowest, highest = low[first : first + wide], high[first : first + wide]
         for g in range(bounds.size - 1):
-            sums[:] = 0.0
-            counts[:] = 0.0
+            here = slice(first, first + wide)
+            own_mean, own_square, own_count = mean[g, here], square[g, here], count[g, here]
             for n in range(bounds[g], bounds[g + 1]):
-                row = raw[order[n]]
+                row = raw[order[n], first : first + wide]
                 for t in range(wide):
-                    y = np.float64(row[first + t])
-                    known = y == y
-                    sums[t] += y if known else 0.0
-                    counts[t] += 1.0 if known else 0.0
+                    y = np.float64(row[t])
+                    own_mean[t] += y if y == y else 0.0
+                    own_count[t] += 1.0 if y == y else 0.0
             for t in range(wide):
-                d = first + t
-                count[g, d] = counts[t]
-                mean[g, d] = sums[t] / counts[t] if counts[t] > 0.0 else 0.0
-                sums[t] = mean[g, d]
-            for n in range(bounds[g], bounds[g + 1]):
-                row = raw[order[n]]
-                for t in range(wide):
-                    y = np.float64(row[first + t])
-                    known = y == y
-                    centred = y - sums[t] if known else 0.0
-                    values[first + t, n] = centred
-                    square[g, first + t] += centred * centred
-                    low[first + t] = y if known and y < low[first + t] else low[first + t]
-                    high[first + t] = y if known and y > high[first + t] else high[first + t]
+                own_mean[t] = own_mean[t] / own_count[t] if own_count[t] > 0.0 else 0.0
+            for n in range(bounds[g], bounds[g + 1], LANES):
+                last = min(n + LANES, bounds[g + 1])
+                _turn(raw, order[n:last], first, own_mean, own_square, lowest, highest, values[first:, n:last])
+
+
+@jit
+def _turn(raw, order, first, mean, square, low, high, values):
+    """Some samples and features: a line of the cache of every feature is written at once."""
+    centred = np.empty((LANES, _WIDE), values.dtype)
+    for i in range(order.size):
+        row, own = raw[order[i], first : first + mean.size], centred[i]
+        for t in range(mean.size):
+            y = np.float64(row[t])
+            known = y == y
+            c = y - mean[t] if known else 0.0
+            own[t] = c
+            square[t] += c * c
+            low[t] = y if known and y < low[t] else low[t]
+            high[t] = y if known and y > high[t] else high[t]
+    for t in range(mean.size):
+        out = values[t]
+        for i in range(order.size):
+            out[i] = centred[i, t]
 
 
 @jit
