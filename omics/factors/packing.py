@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -51,6 +52,8 @@ class Facts(NamedTuple):
         Up to five observed values that the likelihood cannot have.
     missing : int
         Missing entries, if the view is Gaussian.
+    mean : numpy.ndarray, shape (G, D)
+        What a block takes off, as of :class:`omics.factors.block.Block`.
     """
 
     square: np.ndarray
@@ -58,6 +61,7 @@ class Facts(NamedTuple):
     varies: np.ndarray
     wrong: np.ndarray
     missing: int
+    mean: np.ndarray
 
 
 def rows_of(rows: np.ndarray, groups: np.ndarray, *, everybody: bool) -> Rows:
@@ -77,7 +81,7 @@ def rows_of(rows: np.ndarray, groups: np.ndarray, *, everybody: bool) -> Rows:
     return Rows(order[samples], samples, bounds)
 
 
-def pack(raw: np.ndarray, likelihood: str, rows: Rows, dtype: str) -> tuple[Block, Facts]:
+def pack(raw: np.ndarray, likelihood: str, rows: Rows, dtype: str, *, lasting: bool = False) -> tuple[Block, Facts]:
     """Make the block of some features.
 
     Parameters
@@ -90,18 +94,22 @@ def pack(raw: np.ndarray, likelihood: str, rows: Rows, dtype: str) -> tuple[Bloc
         Of the view.
     dtype : str
         Of the values.
+    lasting : bool
+        Whether they are to be kept: in pages of their own then, since malloc keeps what it once gave to a thread.
     """
     make = _pack_gaussian if CODES[likelihood] == GAUSSIAN else _pack_counted
-    return make(np.asarray(raw), likelihood, rows, np.dtype(dtype))
+    shape = up(raw.shape[1], 4), up(rows.samples.size, LANES)
+    values = _pages(shape, np.dtype(dtype)) if lasting else np.zeros(shape, dtype)
+    return make(np.asarray(raw), likelihood, rows, values)
 
 
-def _empty(rows: Rows, n_features: int, dtype: np.dtype) -> np.ndarray:
-    return np.zeros((up(n_features, 4), up(rows.samples.size, LANES)), dtype)
+def _pages(shape: tuple[int, int], dtype: np.dtype) -> np.ndarray:
+    size = shape[0] * shape[1]
+    return np.frombuffer(mmap.mmap(-1, max(1, size * dtype.itemsize)), dtype, size).reshape(shape)
 
 
-def _pack_gaussian(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype) -> tuple[Block, Facts]:
+def _pack_gaussian(raw: np.ndarray, likelihood: str, rows: Rows, values: np.ndarray) -> tuple[Block, Facts]:
     n_features, n_groups = raw.shape[1], rows.bounds.size - 1
-    values = _empty(rows, n_features, dtype)
     mean, square, count = (np.zeros((n_groups, n_features)) for _ in range(3))
     low, high = np.full(n_features, np.inf), np.full(n_features, -np.inf)
     _centre(raw, rows.order, rows.bounds, values, mean, square, count, low, high)
@@ -112,7 +120,7 @@ def _pack_gaussian(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype
         _holes(raw, rows.order, starts, missing)
     bad = ~(np.isfinite(low) & np.isfinite(high)) & (count.sum(axis=0) > 0)
     wrong = raw[:, bad]
-    facts = Facts(square, count, high > low, wrong[np.isinf(wrong)][:5], missing.size)
+    facts = Facts(square, count, high > low, wrong[np.isinf(wrong)][:5], missing.size, mean)
     bounds = rows.bounds.copy()
     bounds[-1] = values.shape[1]  # zeros in padding add nothing, and full vectors are faster
     curvature = np.zeros(n_features)
@@ -184,13 +192,12 @@ def _holes(raw, order, starts, missing):
                 cursor[d] += 1
 
 
-def _pack_counted(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype) -> tuple[Block, Facts]:
+def _pack_counted(raw: np.ndarray, likelihood: str, rows: Rows, values: np.ndarray) -> tuple[Block, Facts]:
     """Binary and count views: as they are, NaN where missing."""
     n_samples, n_features = rows.samples.size, raw.shape[1]
     own = np.full((n_samples, n_features), np.nan)
     own[rows.order >= 0] = raw[rows.order[rows.order >= 0]]
     known = ~np.isnan(own)
-    values = _empty(rows, n_features, dtype)
     values[:n_features, :n_samples] = own.T
     groups = [slice(a, b) for a, b in pairwise(rows.bounds)]
     count = np.stack([known[g].sum(axis=0) for g in groups]).astype(float)
@@ -200,7 +207,8 @@ def _pack_counted(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype)
     poisson = CODES[likelihood] == POISSON
     possible = (own >= 0) & (own == np.floor(own)) & np.isfinite(own) if poisson else (own == 0) | (own == 1)
     wrong = own[known & ~possible][:5]
-    facts = Facts(np.zeros_like(count), count, varies, wrong, 0)
+    intercept = _intercept(total, count, poisson=poisson)
+    facts = Facts(np.zeros_like(count), count, varies, wrong, 0, intercept)
     block = Block(
         CODES[likelihood],
         n_features,
@@ -211,7 +219,7 @@ def _pack_counted(raw: np.ndarray, likelihood: str, rows: Rows, dtype: np.dtype)
         np.zeros_like(count),
         np.stack([count, count, count]),
         0.25 + 0.17 * np.maximum(highest, 0.0) if poisson else np.zeros(n_features),
-        _intercept(total, count, poisson=poisson),
+        intercept,
     )
     return block, facts
 

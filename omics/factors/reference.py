@@ -125,7 +125,7 @@ def _facts(raw: np.ndarray, likelihood: str) -> Facts:
         possible &= (raw >= 0) & (raw == np.floor(raw))
     varies = np.where(known, raw, -np.inf).max(axis=0) > np.where(known, raw, np.inf).min(axis=0)
     none = np.zeros((1, raw.shape[1]))
-    return Facts(none, none, varies, raw[known & ~possible][:5], 0)
+    return Facts(none, none, varies, raw[known & ~possible][:5], 0, none)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -406,6 +406,8 @@ class Run:
             for v, (view, moments) in enumerate(zip(self.sweep.views, self._moments(own), strict=True))
         }
         heard, _ = self.sweep.visit(None, brought, final)
+        if len(self.ended) + 1 == len(self.journals):
+            self.sweep.release()  # before weights and tables take memory
         told = self._by_view(heard)
         likelihood = self._likelihood(told, None if self.options.compat else own)
         terms = {**likelihood, **self._side_terms(own)}
@@ -435,10 +437,7 @@ class Run:
     def _weights(self, final: Sequence[Any]) -> tuple[Weights, ...]:
         """Posterior of the weights of all features, in the units of the values."""
         learned = self.sweep.state(final)
-        means = self.sweep.means()
-        return tuple(
-            _of_view(self.sweep, v, layer, learned, means[v], self.options) for v, layer in enumerate(self.layers)
-        )
+        return tuple(_of_view(self.sweep, v, layer, learned, self.options) for v, layer in enumerate(self.layers))
 
     def results(self) -> list[Expectations]:
         """All fits, in the order of the starts."""
@@ -475,21 +474,24 @@ def _explained(sums: Sums, inverse: np.ndarray, n_observed: float) -> Explained:
     return Explained(_shares(sums, fits), np.where(square > 0, 1 - residual / some, 0.0), total_, rms)
 
 
-def _of_view(
-    sweep: Sweep, v: int, layer: Layer, learned: Sequence[Sequence[Learned]], mean: np.ndarray, options: Options
-) -> Weights:
+def _of_view(sweep: Sweep, v: int, layer: Layer, learned: Sequence[Sequence[Learned]], options: Options) -> Weights:
     def side_by_side(name: str) -> np.ndarray:
         return sweep.by_feature(v, [[getattr(block, name) for block in part] for part in learned])
 
+    def scaled(moments: np.ndarray, scale: float) -> np.ndarray:
+        result = np.empty(moments.shape[::-1])
+        return np.multiply(moments.T, scale, out=result)  # in place: with wide data, copies are what takes memory
+
     inverse, gaussian = sweep.views[v].like.inverse, layer.likelihood == "gaussian"
     by_group = options.scale_groups and gaussian and inverse.size > 1
+    mean = sweep.facts[v].mean
     one = 1.0 if by_group else 1.0 / inverse[0]
     tau = side_by_side("tau")[0]
     intercept = mean * (inverse[:, None] if by_group else 1.0) if gaussian else side_by_side("intercept")[0]
     return Weights(
         layer.likelihood,
-        np.ascontiguousarray(side_by_side("mean").T, dtype=float) * one,
-        np.ascontiguousarray(side_by_side("square").T, dtype=float) * one**2,
+        scaled(side_by_side("mean"), one),
+        scaled(side_by_side("square"), one**2),
         intercept,
         tau / one**2 if gaussian or (layer.likelihood == "poisson" and options.compat) else np.full_like(tau, np.nan),
     )

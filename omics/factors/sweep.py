@@ -58,12 +58,12 @@ class Source(NamedTuple):
     rows: Rows
     dtype: str
 
-    def pack(self) -> tuple[Block, Facts]:
-        """Read and pack."""
+    def pack(self, *, lasting: bool = False) -> tuple[Block, Facts]:
+        """Read and pack; see :func:`omics.factors.packing.pack`."""
         raw = self.values
         if isinstance(raw, da.Array):
             raw = blocks.here(raw)
-        return pack(raw, self.likelihood, self.rows, self.dtype)
+        return pack(raw, self.likelihood, self.rows, self.dtype, lasting=lasting)
 
     def __call__(self) -> Block:
         """Read and pack, without the facts."""
@@ -74,7 +74,7 @@ def load(sources: Sequence[Source], scratch: str | None, keep: bool) -> tuple[li
     """Pack the blocks of a part; keep them in memory, in files below `scratch`, or only how to make them again."""
     held, facts = [], []
     for source in sources:
-        block, fact = source.pack()
+        block, fact = source.pack(lasting=keep and not scratch)
         facts.append(fact)
         held.append(_spilled(block, scratch, source) if scratch else block if keep else source)
     return held, facts
@@ -151,6 +151,8 @@ def visit_part(held: Sequence[Any], learned: Sequence[Learned] | None, brought: 
         old = _writable(learned[i]) if learned is not None else fresh(block, fits, mode)
         intercept = old.intercept.copy() if block.likelihood != GAUSSIAN else old.intercept
         state = Learned(*(np.empty_like(array) for array in old))._replace(intercept=intercept)
+        if not mode.learn:  # the weights stay as they are, and so need no second copy
+            state = state._replace(mean=old.mean, square=old.square)
         kernel = visit if block.likelihood == GAUSSIAN else visit_pointwise
         kernel(block, moments, prior, fits, mode, old, state, sums)
         new.append(state)
@@ -169,17 +171,14 @@ def gram_part(held: Sequence[Any], inverse: np.ndarray, n_samples: int) -> tuple
     return None, result * np.outer(inverse, inverse)
 
 
-def means_part(held: Sequence[Any]) -> tuple[None, list[np.ndarray]]:
-    """What was taken off the features of a part, by block."""
-    return None, [(handle.block if isinstance(handle, OnDisk) else opened(handle)).mean for handle in held]
-
-
 def chosen(learned: Sequence[Learned], factors: np.ndarray, fits: np.ndarray) -> tuple[list[Learned], None]:
-    """State of some factors and fits alone."""
+    """State of some factors and fits alone; those of one fit, which are neighbours, without a copy."""
+    neighbours = factors.size and np.array_equal(factors, np.arange(factors[0], factors[0] + factors.size))
+    which = slice(factors[0], factors[0] + factors.size) if neighbours else factors
     kept = [
         Learned(
-            part.mean[factors],
-            part.square[factors],
+            part.mean[which],
+            part.square[which],
             part.tau[fits],
             part.intercept[fits],
             part.zeta[fits] if len(part.zeta) else part.zeta,
@@ -382,10 +381,9 @@ class Sweep:
         self.restore(learned)
         return learned
 
-    def means(self) -> list[np.ndarray]:
-        """What was taken off the features of each view, shape (group, feature)."""
-        _, found = self.place.pairs(means_part, [(held,) for held in self.held], self.costs)
-        return [self.by_feature(v, found) for v in range(len(self.views))]
+    def release(self) -> None:
+        """Let go of the data; what was learnt stays."""
+        self.held = []
 
     def by_feature(self, view: int, found: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
         """Arrays of all blocks of a view, by part and block, side by side in the order of the features."""
@@ -407,6 +405,7 @@ def joined(parts: Sequence[Facts]) -> Facts:
         np.concatenate([part.varies for part in parts]),
         np.concatenate([part.wrong for part in parts])[:5],
         sum(part.missing for part in parts),
+        np.concatenate([part.mean for part in parts], axis=1),
     )
 
 

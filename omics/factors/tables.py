@@ -24,17 +24,25 @@ def pooled(share: Explained) -> tuple[np.ndarray, float]:
 def arranged(fit: Expectations) -> Expectations:
     """Factors by the variance that they explain, summed over views; the largest scaled weight of each is positive."""
     order = np.argsort(-sum(pooled(share)[0] for share in fit.explained), kind="stable")
-    scaled = np.concatenate([part.mean / share.scale for part, share in zip(fit.weights, fit.explained, strict=True)])
-    largest = np.take_along_axis(scaled, np.abs(scaled).argmax(axis=0)[None], axis=0)[0]
-    sign = np.where(largest < 0, -1.0, 1.0)[order]
+    ends = [
+        (part.mean.max(axis=0) / share.scale, part.mean.min(axis=0) / share.scale)
+        for part, share in zip(fit.weights, fit.explained, strict=True)
+    ]
+    highest, lowest = (np.stack(some) for some in zip(*ends, strict=True))
+    sign = np.where(highest.max(axis=0) < -lowest.min(axis=0), -1.0, 1.0)[order]
     return fit._replace(
         score=fit.score[:, order] * sign,
         score_square=fit.score_square[:, order],
         weights=tuple(
-            part._replace(mean=part.mean[:, order] * sign, square=part.square[:, order]) for part in fit.weights
+            part._replace(mean=_times(part.mean[:, order], sign), square=part.square[:, order]) for part in fit.weights
         ),
         explained=tuple(share._replace(r2=share.r2[:, order]) for share in fit.explained),
     )
+
+
+def _times(own: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    own *= factor
+    return own
 
 
 def stability(score: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:

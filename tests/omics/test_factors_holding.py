@@ -158,11 +158,11 @@ with dask.config.set(scheduler="threads", num_workers=2):
 
 
 def test_out_of_core_takes_little_memory(scratch):
-    """200 x 80,000 are 64 MB; with 3 factors disk takes 0.45 of it, store 0.52, memory 1.4."""
+    """200 x 80,000 are 64 MB; with 3 factors disk takes 0.37 of it, store 0.43, memory 0.32 beside the blocks."""
     command = [sys.executable, "-c", SCRIPT, str(scratch)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     found = {name: (float(share), elbo) for name, share, elbo in map(str.split, done.stdout.splitlines())}
     assert len({elbo for _, elbo in found.values()}) == 1
     assert found["disk"][0] < 0.6
     assert found["store"][0] < 0.7
-    assert 1.0 < found["memory"][0] < 1.7
+    assert found["memory"][0] < 0.4  # blocks to keep lie in pages of their own, which tracemalloc does not count
