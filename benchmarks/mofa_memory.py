@@ -29,8 +29,7 @@ from omics import cohort
 from omics.artefact import Provenance, publish
 from omics.blocks import features_per_block
 from omics.factors.mofa import MOFA
-from omics.factors.places import BLOCK_BYTES, layout
-from omics.factors.stream import N_WAVES
+from omics.factors.places import BLOCK_BYTES, layout, waves_of
 
 _ATTRS = {"kind": "methylation", "likelihood": "gaussian", "units": "M value"}
 _GIB = 2**30
@@ -172,7 +171,8 @@ def state_bytes(n_features: int, n_factors: int) -> int:
 
 def law(n_samples: int, n_features: int, n_factors: int, hold: str, start: str) -> dict[str, float]:
     """Bytes by which memory grows, part by part, beyond what Python and its libraries take."""
-    threads, parts = 2, len(layout([(n_samples, n_features, True)], N_WAVES, 4)) // N_WAVES
+    threads, waves = 2, waves_of(4 * n_samples * n_features)
+    parts = len(layout([(n_samples, n_features, True)], waves, 4)) // waves
     result = n_features * (2 * 8 * n_factors + 16)
     return {
         "data": 4 * n_samples * n_features if hold == "memory" else 0,
@@ -180,7 +180,7 @@ def law(n_samples: int, n_features: int, n_factors: int, hold: str, start: str) 
         "weights in float64, twice at the end": 2 * result,
         "names and facts of features": n_features * (120 + 17 + (0 if hold == "store" else 56)),
         "blocks being read, unpacked and packed": threads * 5 * BLOCK_BYTES,
-        "sums of a wave and of all": (parts + 2 * N_WAVES) * 8 * n_factors * n_samples,
+        "sums of a wave and of all": (parts + 2 * waves) * 8 * n_factors * n_samples,
         "Gram matrices of the PCA start": 11 * 8 * n_samples**2 if start == "pca" else 0,
     }
 

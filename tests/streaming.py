@@ -37,8 +37,8 @@ def no_fit_converges(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def many_waves(monkeypatch: pytest.MonkeyPatch, n_waves: int = 8) -> None:
     """Several waves a pass, as large data have."""
-    monkeypatch.setattr(stream, "WAVE_BYTES", 1)
-    monkeypatch.setattr(stream, "N_WAVES", n_waves)
+    monkeypatch.setattr(places, "WAVE_BYTES", 1)
+    monkeypatch.setattr(places, "N_WAVES", n_waves)
 
 
 def many_parts(monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:

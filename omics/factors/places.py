@@ -18,6 +18,10 @@ BLOCK_BYTES, PART_BYTES = 16 * 2**20, 4 * 2**20
 _MOST_PARTS, _LARGE_PART, _SMALL_PART = 16, 64 * 2**20, 2**18
 #: A feature of a binary or count view takes about as long as this many Gaussian ones.
 _POINTWISE_COST = 40
+#: Waves of a pass at most, of data up to some bytes and beyond, and bytes of one at least. Each costs more than a
+#: millisecond beside its visits. Of 500 x 70,000 values 1, 2, 3, 4 and 8 waves reach one bound after 43, 36, 34, 34 and
+#: 33 passes; small data, where no pass is long, end with a higher bound for a fourth.
+N_WAVES, LARGE_BYTES, N_LARGE_WAVES, WAVE_BYTES = 4, 2**26, 3, 2**17
 
 
 class Part(NamedTuple):
@@ -44,6 +48,11 @@ class Part(NamedTuple):
     def n_features(self) -> int:
         """Features of all blocks."""
         return sum(stop - start for start, stop in self.cuts)
+
+
+def waves_of(size: int) -> int:
+    """Waves of a pass over data of that many bytes."""
+    return min(max(size // WAVE_BYTES, 1), N_WAVES if size < LARGE_BYTES else N_LARGE_WAVES)
 
 
 def layout(shapes: Sequence[tuple[int, int, bool]], n_waves: int, itemsize: int) -> list[Part]:

@@ -25,6 +25,7 @@ import numpy as np
 from omics.factors.block import Learned, Mode, Moments, Sums, total
 from omics.factors.checkpoint import Checkpoint
 from omics.factors.kernels import SECOND, SWITCH
+from omics.factors.places import waves_of
 from omics.factors.progress import Journal, Report, Snapshot, State, Terms, taken_state
 from omics.factors.start import pca_scores, random_scores
 from omics.factors.state import Expectations, Explained, Layer, Options, Start, Weights
@@ -45,9 +46,6 @@ from omics.factors.updates import (
     updated_theta,
 )
 
-#: Waves of a pass at most, and bytes of one at least. Each costs some milliseconds beside its visits; of 500 x 70,000
-#: values, 1, 2, 3, 4 and 8 waves reach one bound after 43, 36, 34, 34 and 33 passes, and most data a better one than 1.
-N_WAVES, WAVE_BYTES = 4, 2**17
 #: Iteration from which theta is learnt, in the order of waves and in mofapy2's.
 START_SPARSITY, START_SPARSITY_COMPAT = 20, 50
 #: Iterations without a factor being dropped: its weights have to grow first.
@@ -132,7 +130,7 @@ class Run:
         self.n_groups = int(groups[-1]) + 1
         self.began = time.monotonic()
         size = sum(np.prod(layer.values.shape) for layer in layers) * np.dtype(options.dtype).itemsize
-        n_waves = 1 if options.compat else int(min(max(size // WAVE_BYTES, 1), N_WAVES))
+        n_waves = 1 if options.compat else waves_of(int(size))
         self.sweep = Sweep(layers, groups, options, n_waves, holding)
         self.group_sizes = np.bincount(groups, minlength=self.n_groups).astype(float)
         self.view_sizes = np.array([view.n_features for view in self.sweep.views], dtype=float)

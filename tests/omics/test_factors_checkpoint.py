@@ -164,12 +164,12 @@ def test_it_is_kept_as_often_as_asked_for_and_cleared_when_asked_to(tree, path):
 SCRIPT = """
 import sys
 import dask
-from omics.factors import MOFA, stream
+from omics.factors import MOFA, places
 from omics.factors.checkpoint import Checkpoint
 from omics.factors.progress import SAVED
 from tests.streaming import cohort
 
-stream.WAVE_BYTES, stream.N_WAVES = 1, 3
+places.WAVE_BYTES, places.N_WAVES = 1, 3
 parameters = {parameters!r}
 with dask.config.set(scheduler="threads"):
     MOFA(**parameters).fit(
