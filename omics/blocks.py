@@ -84,6 +84,14 @@ def width() -> int:
     return int(dask.config.get("num_workers", None) or os.cpu_count() or 1)
 
 
+def workers() -> list[str]:
+    """Address of the worker of every thread that the active scheduler has now; none if it does not tell."""
+    client: Any = getattr(get_scheduler(), "__self__", None)  # a cluster's is a method of its client
+    threads = client.nthreads() if hasattr(client, "nthreads") else {}
+    most = max(threads.values(), default=0)
+    return [address for turn in range(most) for address in sorted(threads) if turn < threads[address]]
+
+
 def run(calls: Sequence[Callable[[], R]]) -> list[R]:
     """Run functions without arguments in threads of this process, with as little around them as dask allows."""
     get = dask.local.get_sync if width() == 1 else dask.threaded.get

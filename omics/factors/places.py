@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import pairwise
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import dask
@@ -91,13 +94,22 @@ def layout(shapes: Sequence[tuple[int, int, bool]], n_waves: int, itemsize: int)
 
 
 class Here:
-    """Parts live in this process; its threads share them."""
+    """Parts live in this process; its threads share them.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All of them.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
 
     def pairs(
-        self, function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], costs: Sequence[float]
+        self, function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], which: Sequence[int]
     ) -> tuple[list[Any], list[Any]]:
-        """Run jobs, the costliest first, each by the next thread that is free; what stays, and what travels."""
-        waiting = deque(sorted(range(len(jobs)), key=lambda j: -costs[j]))
+        """Run jobs, one for each part of `which`, the costliest first; what stays, and what travels."""
+        waiting = deque(sorted(range(len(jobs)), key=lambda j: -self._parts[which[j]].cost))
         done: dict[int, tuple[Any, Any]] = {}
 
         def work() -> None:
@@ -116,36 +128,141 @@ class Here:
         return list(handles)
 
     def place(self, values: Sequence[Any]) -> list[Any]:
-        """Handles of values."""
+        """Handles of values, one for each part."""
         return list(values)
 
 
+class Handle(NamedTuple):
+    """What a task left on a worker for one of its parts.
+
+    Attributes
+    ----------
+    task : dask.delayed.Delayed
+        Its result: what stays, by part of the task, and what travels.
+    at : int
+        Which part.
+    """
+
+    task: Delayed
+    at: int
+
+
 class Away:
-    """Parts live on the workers of a cluster, as results of tasks that dask can run again if a worker is lost."""
+    """Parts live on the workers of a cluster, as results of tasks that dask can run again if a worker is lost.
+
+    A task is some parts of one wave, always the same: few tasks, since each costs the scheduler time, but two for every
+    thread. Sums stay apart by part, so that their order, and with it the last bit, does not depend on the cluster.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        All of them.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        workers = blocks.workers()
+        n_tasks = 2 * len(workers) or len(parts)
+        waves = np.array([part.wave for part in parts])
+        costs = np.array([part.cost for part in parts])
+        self._task_of = np.zeros(len(parts), int)
+        for wave in np.unique(waves):
+            own = waves == wave
+            middle = np.cumsum(costs[own]) - costs[own] / 2
+            self._task_of[own] = wave * n_tasks + (n_tasks * middle / costs[own].sum()).astype(int)
+        self._homes = [workers[i % len(workers)] for i in range(n_tasks)] if workers else []
 
     def pairs(
-        self, function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], costs: Sequence[float]
+        self, function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], which: Sequence[int]
     ) -> tuple[list[Any], list[Any]]:
-        """Run jobs as one task each; a handle of what stays, and what travels."""
-        task = dask.delayed(function, pure=False, traverse=False, nout=2)
-        once: dict[int, Any] = {}  # what several jobs share is sent once
-        results = [task(*(self._argument(value, once) for value in job)) for job in jobs]
-        n = len(results)
-        persisted = dask.persist(*[r[0] for r in results], *[r[1] for r in results], optimize_graph=False)
-        return list(persisted[:n]), list(dask.compute(*persisted[n:]))
+        """Run jobs, one for each part of `which`; handles of what stays, and what travels."""
+        together = self._together(which)
+        once: dict[int, Delayed] = {}  # what several jobs share is sent once
+        tasks = []
+        for some in together:
+            with self._home(which[some[0]]):
+                tasks.append(_task(function, [jobs[j] for j in some], once))
+        travel = [_TRAVELS(task) for task in tasks]
+        kept = _persisted(*tasks, *travel)
+        found = dask.compute(*kept[len(tasks) :])
+        return _handles(together, kept[: len(tasks)]), _in_order(together, found)
 
-    @staticmethod
-    def _argument(value: Any, once: dict[int, Any]) -> Any:
-        if value is None or isinstance(value, Delayed):
-            return value
-        if id(value) not in once:
-            once[id(value)] = dask.delayed(value, pure=False, traverse=False)
-        return once[id(value)]
+    def _home(self, part: int) -> Any:
+        """Where the task of a part had better run, so that every worker has as much of each wave."""
+        if not self._homes:
+            return nullcontext()
+        address = self._homes[self._task_of[part] % len(self._homes)]
+        return dask.annotate(workers=[address], allow_other_workers=True)
 
-    def fetch(self, handles: Sequence[Any]) -> list[Any]:
+    def _together(self, which: Sequence[int]) -> list[list[int]]:
+        """Positions in `which`, by task."""
+        found: dict[int, list[int]] = {}
+        for j, p in enumerate(which):
+            found.setdefault(int(self._task_of[p]), []).append(j)
+        return list(found.values())
+
+    def fetch(self, handles: Sequence[Handle]) -> list[Any]:
         """What is behind handles."""
-        return list(dask.compute(*handles))
+        tasks = {id(handle.task): handle.task for handle in handles}
+        found = dict(zip(tasks, dask.compute(*map(_STAYS, tasks.values())), strict=True))
+        return [found[id(handle.task)][handle.at] for handle in handles]
 
     def place(self, values: Sequence[Any]) -> list[Any]:
-        """Handles of values; one small graph each, and what was computed before need not be kept."""
-        return [dask.persist(dask.delayed(value, pure=False, traverse=False))[0] for value in values]
+        """Handles of values, one for each part; small graphs, and what was computed before need not be kept."""
+        together = self._together(range(len(values)))
+        tasks: list[Delayed] = []
+        for some in together:
+            with self._home(some[0]):
+                made = dask.delayed(([values[j] for j in some], None), pure=False, traverse=False)
+            tasks += _persisted(made)
+        return _handles(together, tasks)
+
+
+_STAYS, _TRAVELS = (dask.delayed(itemgetter(i), pure=False, traverse=False) for i in range(2))
+
+
+def _task(function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], once: dict[int, Delayed]) -> Any:
+    """One task for several jobs: what they need, each once, and where every argument is found among it."""
+    needed: list[Delayed] = []
+    position: dict[int, int] = {}
+
+    def found(value: Any) -> tuple[int, int]:
+        if not isinstance(value, Handle) and id(value) not in once:
+            once[id(value)] = dask.delayed(value, pure=False, traverse=False)
+        own, at = value if isinstance(value, Handle) else (once[id(value)], -1)
+        if id(own) not in position:
+            position[id(own)] = len(needed)
+            needed.append(own)
+        return position[id(own)], at
+
+    recipe = [[found(value) for value in job] for job in jobs]
+    return dask.delayed(_run, pure=False, traverse=False)(function, recipe, *needed)
+
+
+def _run(
+    function: Callable[..., tuple[Any, Any]], recipe: Sequence[Sequence[tuple[int, int]]], *values: Any
+) -> tuple[list[Any], list[Any]]:
+    """On a worker: the jobs of one task, one after the other; what stays, and what travels, by job."""
+    jobs = [[values[i] if at < 0 else values[i][0][at] for i, at in where] for where in recipe]
+    stay, travel = zip(*[function(*job) for job in jobs], strict=True)
+    return list(stay), list(travel)
+
+
+def _handles(together: Sequence[Sequence[int]], tasks: Sequence[Delayed]) -> list[Handle]:
+    """A handle for each job, of the tasks that do some together."""
+    by_task = [[Handle(task, i) for i in range(len(some))] for task, some in zip(tasks, together, strict=True)]
+    return _in_order(together, by_task)
+
+
+def _in_order(together: Sequence[Sequence[int]], found: Sequence[Sequence[Any]]) -> list[Any]:
+    """What was found by task, in the order of the jobs."""
+    by_job = {
+        j: value for some, values in zip(together, found, strict=True) for j, value in zip(some, values, strict=True)
+    }
+    return [by_job[j] for j in range(len(by_job))]
+
+
+def _persisted(*values: Delayed) -> tuple[Delayed, ...]:
+    """Tasks under way; what dask says about large graphs is meant for those who load data with them."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sending large graph", UserWarning)
+        return tuple(dask.persist(*values, optimize_graph=False))

@@ -29,7 +29,7 @@ from omics.factors.places import waves_of
 from omics.factors.progress import Journal, Report, Snapshot, State, Terms, taken_state
 from omics.factors.start import pca_scores, random_scores
 from omics.factors.state import Expectations, Explained, Layer, Options, Start, Weights
-from omics.factors.sweep import Holding, Sweep, Visit, chosen
+from omics.factors.sweep import Holding, Sweep, Visit
 from omics.factors.updates import (
     Factors,
     Told,
@@ -367,7 +367,7 @@ class Run:
             factors = np.concatenate([np.arange(fits[f], fits[f + 1]) for f in kept] or [np.arange(0)])
         self.fits = tuple(self.fits[f] for f in kept)
         if self.fits:
-            self.sweep.learned = self.sweep.chosen(factors, np.asarray(kept))
+            self.sweep.learned = self.sweep.chosen(self.sweep.learned, factors, np.asarray(kept))
             self.state = taken_state(self.state, factors, np.asarray(kept))
 
     def _drop(self) -> None:
@@ -394,8 +394,7 @@ class Run:
         factors = np.arange(state.fits[at], state.fits[at + 1])
         kept = np.array([at])
         own = taken_state(state, factors, kept)
-        jobs = [(part, factors, kept) for part in learned]
-        final = self.sweep.place.pairs(chosen, jobs, self.sweep.costs)[0]
+        final = self.sweep.chosen(learned, factors, kept)
         mode = Mode(True, False, True, self.options.compat)
         brought = {
             v: Visit(

@@ -168,7 +168,9 @@ def gram_part(held: Sequence[Any], inverse: np.ndarray, n_samples: int) -> tuple
         if block.likelihood != GAUSSIAN:
             values = np.nan_to_num(values - np.nanmean(values, axis=1, keepdims=True))
         result += values.T @ values
-    return None, result * np.outer(inverse, inverse)
+    result *= inverse
+    result *= inverse[:, None]
+    return None, result
 
 
 def chosen(learned: Sequence[Learned], factors: np.ndarray, fits: np.ndarray) -> tuple[list[Learned], None]:
@@ -268,16 +270,15 @@ class Sweep:
         ]
         self.parts = layout(shapes, n_waves, np.dtype(options.dtype).itemsize)
         self.n_waves, self.n_samples = n_waves, groups.size
-        self.costs = [part.cost for part in self.parts]
         sources = [
             [Source(sliced(layer.values, *cut), layer.likelihood, rows[part.view], options.dtype) for cut in part.cuts]
             for part in self.parts
             for layer in [layers[part.view]]
         ]
         size = sum(np.prod(shape[:2]) for shape in shapes) * np.dtype(options.dtype).itemsize
-        self.place = Away() if blocks.on_workers() and size > SMALL_BYTES else Here()
+        self.place = (Away if blocks.on_workers() and size > SMALL_BYTES else Here)(self.parts)
         jobs = [(part, holding.scratch, holding.keep) for part in sources]
-        self.held, found = self.place.pairs(load, jobs, self.costs)
+        self.held, found = self.place.pairs(load, jobs, range(len(jobs)))
         self.learned: list[Any] = [None] * len(self.parts)
         self.facts = []
         for v, layer in enumerate(layers):
@@ -327,7 +328,7 @@ class Sweep:
         state = self.learned if learned is None else learned
         which = [p for p, part in enumerate(self.parts) if wave is None or part.wave == wave]
         jobs = [(self.held[p], state[p], brought[self.parts[p].view]) for p in which]
-        new, sums = self.place.pairs(visit_part, jobs, [self.costs[p] for p in which])
+        new, sums = self.place.pairs(visit_part, jobs, which)
         for p, handle in zip(which, new, strict=True):
             state[p] = handle  # type: ignore[index]
         by_view: dict[int, list[Sums]] = {}
@@ -350,22 +351,23 @@ class Sweep:
             jobs.append((held, by_sample, view.rows.samples.size))
         for (_, gram), part in zip(self._stream(gram_part, jobs), self.parts, strict=True):
             samples = self.views[part.view].rows.samples
-            result[np.ix_(samples, samples)] += gram
+            everybody = samples.size == self.n_samples
+            result[slice(None) if everybody else np.ix_(samples, samples)] += gram
         return result
 
     def _stream(
         self, function: Callable[..., tuple[Any, Any]], jobs: list[tuple[Any, ...]]
     ) -> Iterator[tuple[Any, Any]]:
         """Run a few jobs at a time, since their results are large."""
-        step = 2 * blocks.width()
+        step = len(blocks.workers()) or blocks.width()
         for start in range(0, len(jobs), step):
-            some = jobs[start : start + step]
-            yield from zip(*self.place.pairs(function, some, self.costs[start : start + step]), strict=True)
+            some = range(start, min(start + step, len(jobs)))
+            yield from zip(*self.place.pairs(function, [jobs[p] for p in some], some), strict=True)
 
-    def chosen(self, factors: np.ndarray, fits: np.ndarray) -> list[Any]:
+    def chosen(self, learned: Sequence[Any], factors: np.ndarray, fits: np.ndarray) -> list[Any]:
         """State of some factors and fits alone, by part."""
-        jobs = [(state, factors, fits) for state in self.learned]
-        return self.place.pairs(chosen, jobs, self.costs)[0]
+        jobs = [(state, factors, fits) for state in learned]
+        return self.place.pairs(chosen, jobs, range(len(jobs)))[0]
 
     def state(self, learned: Sequence[Any] | None = None) -> list[list[Learned]]:
         """State of all parts, in this process."""

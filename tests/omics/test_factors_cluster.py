@@ -86,7 +86,7 @@ def test_only_small_things_travel(client, tree, monkeypatch):
 
     def counted(*arguments, **options):
         results = compute(*arguments, **options)
-        gathered.append([sizes(result) for result in results])
+        gathered.append([sizes(part) for task in results for part in task])
         return results
 
     monkeypatch.setattr(places.dask, "compute", counted)
