@@ -1,9 +1,10 @@
 """Time per iteration of the factor model over a tenfold range of samples, features and factors; one and two workers.
 
 Run ``python -m benchmarks.mofa_scale [--plot F.png] [--json F]``. In one process with two threads all sizes are timed
-in turns, and the slope is that of a line through the logarithms: 1 is linear. Then a cluster of one worker process and
-one of two, one thread each, take turns on the same data; bytes that a pass moves are those that the engine counts, and
-those that the loopback device saw (which other programs may use as well).
+in turns. A straight line, time = a + b size, is put through them; how far the worst of them is from it says how linear
+they are, and the slope of the logarithms how much of the time is `a`: 1 is none. Then a cluster of one worker process
+and one of two, one thread each, take turns on the same data; bytes that a pass moves are those that the engine counts,
+and those that the loopback device saw (which other programs may use as well).
 """
 
 from __future__ import annotations
@@ -51,7 +52,12 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes(
-    (200, 400, 800, 2_000), (10_000, 20_000, 40_000, 100_000), (5, 10, 20, 50), (500, 20_000, 15), (1_000, 400_000), 20
+    (300, 750, 1_500, 3_000),
+    (20_000, 50_000, 100_000, 200_000),
+    (5, 10, 20, 50),
+    (500, 70_000, 15),
+    (2_000, 400_000),
+    10,
 )
 SMOKE = Sizes((40, 100, 400), (200, 500, 2_000), (2, 5, 20), (60, 400, 3), (400, 44_000), 2)
 _OPTIONS = Options(convergence="slow")
@@ -80,8 +86,16 @@ def slope_of(seconds: Mapping[int, float]) -> float:
     return float(np.polyfit(np.log(list(seconds)), np.log(list(seconds.values())), 1)[0])
 
 
+def bend_of(seconds: Mapping[int, float]) -> float:
+    """Largest relative distance from the straight line that is nearest in relative terms."""
+    size, took = np.array(list(seconds), dtype=float), np.array(list(seconds.values()))
+    design = np.column_stack([np.ones(size.size), size]) / took[:, None]
+    line = np.linalg.lstsq(design, np.ones(size.size), rcond=None)[0]
+    return float(np.abs(design @ line - 1).max())
+
+
 def plot(path: Path, seconds: Mapping[str, Mapping[int, float]], slopes: Mapping[str, float], sizes: Sizes) -> None:
-    """Three panels, each with what linear growth from the largest size would be."""
+    """Three panels, each with what growth in proportion to the largest size would be."""
     mpl.use("Agg")
     from matplotlib import pyplot  # noqa: PLC0415 - after the choice of what draws
 
@@ -90,7 +104,7 @@ def plot(path: Path, seconds: Mapping[str, Mapping[int, float]], slopes: Mapping
         x, y = np.array(list(times), dtype=float), 1000 * np.array(list(times.values()))
         fixed = ", ".join(f"{sizes.fixed[j]:,} {name}" for j, name in enumerate(AXES) if j != i)
         panel.loglog(x, y, "o-", color="#1b6ca8", label=f"measured, slope {slopes[axis]:.2f}")
-        panel.loglog(x, y[-1] * x / x[-1], "--", color="0.6", label="linear")
+        panel.loglog(x, y[-1] * x / x[-1], "--", color="0.6", label="in proportion")
         panel.set(xlabel=axis, title=fixed)
         panel.set_xticks(x, [f"{value:,.0f}" for value in x])
         panel.set_xticks([], minor=True)
@@ -205,7 +219,11 @@ def main() -> None:
     header = ("workers", "ms", "MB a pass, counted", "MB a pass, loopback")
     keys = ("counted_bytes", "loopback_bytes")
     print_table(header, [[n, 1000 * w["seconds"], *(w[key] / 1e6 for key in keys)] for n, w in workers.items()])
-    last = {**{f"slope_{axis}": slope for axis, slope in slopes.items()}, "two_workers": ratio}
+    last = {
+        **{f"bend_{axis}": bend_of(times) for axis, times in seconds.items()},
+        **{f"slope_{axis}": slope for axis, slope in slopes.items()},
+        "two_workers": ratio,
+    }
     write_json(options.json, {"sizes": sizes._asdict(), "seconds": seconds, "workers": workers, "last": last})
     print(" ".join(f"{name}={value:.2f}" for name, value in last.items()))
 

@@ -18,8 +18,12 @@ ROOT = Path(__file__).parent.parent
     ("name", "figures"),
     [
         ("mofa_speed", {"vs_mofapy2", "vs_floor", "same_elbo"}),
-        ("mofa_memory", {"memory_ratio", "peak_gib", "pass_over_read"}),
-        ("mofa_scale", {"slope_samples", "slope_features", "slope_factors", "two_workers"}),
+        ("mofa_memory", {"memory_ratio", "peak_gib", "pass_over_read_store", "pass_over_read_disk"}),
+        (
+            "mofa_scale",
+            {f"{kind}_{axis}" for kind in ("bend", "slope") for axis in ("samples", "features", "factors")}
+            | {"two_workers"},
+        ),
     ],
 )
 def test_a_benchmark_ends_with_its_figures(name, figures, tmp_path: Path):
