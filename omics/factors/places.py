@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import pairwise
+from functools import partial
+from itertools import chain, pairwise
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -90,6 +91,52 @@ def layout(shapes: Sequence[tuple[int, int, bool]], n_waves: int, itemsize: int)
     return parts
 
 
+# --- sums over parts --------------------------------------------------------------------------------------------------
+
+
+class Node(NamedTuple):
+    """Sum of some neighbours among the jobs of one key: those from ``at 2^level`` to ``(at + 1) 2^level``.
+
+    Attributes
+    ----------
+    key, level, at : int
+        Which.
+    n : int
+        Jobs of the key.
+    """
+
+    key: int
+    level: int
+    at: int
+    n: int
+
+
+def leaves(keys: Sequence[int]) -> list[Node]:
+    """Each job as a sum of its own."""
+    n, at = Counter(keys), dict.fromkeys(keys, -1)
+    result = []
+    for key in keys:
+        at[key] += 1
+        result.append(Node(key, 0, at[key], n[key]))
+    return result
+
+
+def grown(sums: Mapping[Node, Any], add: Callable[[Sequence[Any]], Any]) -> dict[Node, Any]:
+    """Add neighbours for as long as both are there: the same sums, to the last bit, in whatever order they meet."""
+    found = dict(sums)
+    for level in range(max((node.n for node in sums), default=0).bit_length()):
+        for node in sorted(found):
+            above = Node(node.key, level + 1, node.at // 2, node.n)
+            right = node._replace(at=node.at + 1)
+            if node.level != level or node.at % 2 or 1 << level >= node.n:
+                continue
+            if right.at << level >= node.n:
+                found[above] = found.pop(node)
+            elif right in found:
+                found[above] = add([found.pop(node), found.pop(right)])
+    return found
+
+
 # --- where that is ----------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +170,19 @@ class Here:
         blocks.run([work] * max(1, min(blocks.width(), len(jobs))))
         return [done[j][0] for j in range(len(jobs))], [done[j][1] for j in range(len(jobs))]
 
+    def added(
+        self,
+        function: Callable[..., tuple[Any, Any]],
+        jobs: Sequence[tuple[Any, ...]],
+        which: Sequence[int],
+        keys: Sequence[int],
+        add: Callable[[Sequence[Any]], Any],
+    ) -> tuple[list[Any], dict[int, Any], Mapping[int, int]]:
+        """Run jobs like `pairs`, each of some key; what stays, sums by key, of how many that travelled."""
+        stay, travel = self.pairs(function, jobs, which)
+        sums = grown(dict(zip(leaves(keys), travel, strict=True)), add)
+        return stay, {node.key: value for node, value in sums.items()}, Counter(node.key for node in sums)
+
     def fetch(self, handles: Sequence[Any]) -> list[Any]:
         """What is behind handles."""
         return list(handles)
@@ -151,7 +211,7 @@ class Away:
     """Parts live on the workers of a cluster, as results of tasks that dask can run again if a worker is lost.
 
     A task is some parts of one wave, always the same: few tasks, since each costs the scheduler time, but two for every
-    thread. Sums stay apart by part, so that their order, and with it the last bit, does not depend on the cluster.
+    thread. It adds up what the order of :func:`grown` allows, so that the last bit does not depend on the cluster.
 
     Parameters
     ----------
@@ -176,15 +236,43 @@ class Away:
     ) -> tuple[list[Any], list[Any]]:
         """Run jobs, one for each part of `which`; handles of what stays, and what travels."""
         together = self._together(which)
+        handles, found = self._sent(function, jobs, which, together, [_as_it_is] * len(together))
+        return handles, _in_order(together, found)
+
+    def added(
+        self,
+        function: Callable[..., tuple[Any, Any]],
+        jobs: Sequence[tuple[Any, ...]],
+        which: Sequence[int],
+        keys: Sequence[int],
+        add: Callable[[Sequence[Any]], Any],
+    ) -> tuple[list[Handle], dict[int, Any], Mapping[int, int]]:
+        """Run jobs like `pairs`, each of some key; handles of what stays, sums by key, of how many that travelled."""
+        together, nodes = self._together(which), leaves(keys)
+        finish = [partial(_grown, [nodes[j] for j in some], add) for some in together]
+        handles, found = self._sent(function, jobs, which, together, finish)
+        everything = chain.from_iterable(sums.items() for sums in found)
+        heard = {Node(*node): value for node, value in everything}  # messages make plain tuples of keys
+        return handles, {n.key: value for n, value in grown(heard, add).items()}, Counter(n.key for n in heard)
+
+    def _sent(
+        self,
+        function: Callable[..., tuple[Any, Any]],
+        jobs: Sequence[tuple[Any, ...]],
+        which: Sequence[int],
+        together: Sequence[Sequence[int]],
+        finish: Sequence[Callable[[list[Any]], Any]],
+    ) -> tuple[list[Handle], tuple[Any, ...]]:
+        """Run jobs; handles of what stays, and of each task what travels."""
         once: dict[int, Delayed] = {}  # what several jobs share is sent once
         tasks = []
-        for some in together:
+        for some, last in zip(together, finish, strict=True):
             with self._home(which[some[0]]):
-                tasks.append(_task(function, [jobs[j] for j in some], once))
+                tasks.append(_task(function, last, [jobs[j] for j in some], once))
         travel = [_TRAVELS(task) for task in tasks]
         kept = _persisted(*tasks, *travel)
         found = dask.compute(*kept[len(tasks) :])
-        return _handles(together, kept[: len(tasks)]), _in_order(together, found)
+        return _handles(together, kept[: len(tasks)]), found
 
     def _home(self, part: int) -> Any:
         """Where the task of a part had better run, so that every worker has as much of each wave."""
@@ -220,7 +308,20 @@ class Away:
 _STAYS, _TRAVELS = (dask.delayed(itemgetter(i), pure=False, traverse=False) for i in range(2))
 
 
-def _task(function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], once: dict[int, Delayed]) -> Any:
+def _as_it_is(travel: list[Any]) -> list[Any]:
+    return travel
+
+
+def _grown(nodes: Sequence[Node], add: Callable[[Sequence[Any]], Any], travel: list[Any]) -> dict[Node, Any]:
+    return grown(dict(zip(nodes, travel, strict=True)), add)
+
+
+def _task(
+    function: Callable[..., tuple[Any, Any]],
+    finish: Callable[[list[Any]], Any],
+    jobs: Sequence[tuple[Any, ...]],
+    once: dict[int, Delayed],
+) -> Any:
     """One task for several jobs: what they need, each once, and where every argument is found among it."""
     needed: list[Delayed] = []
     position: dict[int, int] = {}
@@ -235,16 +336,19 @@ def _task(function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ..
         return position[id(own)], at
 
     recipe = [[found(value) for value in job] for job in jobs]
-    return dask.delayed(_run, pure=False, traverse=False)(function, recipe, *needed)
+    return dask.delayed(_run, pure=False, traverse=False)(function, finish, recipe, *needed)
 
 
 def _run(
-    function: Callable[..., tuple[Any, Any]], recipe: Sequence[Sequence[tuple[int, int]]], *values: Any
-) -> tuple[list[Any], list[Any]]:
-    """On a worker: the jobs of one task, one after the other; what stays, and what travels, by job."""
+    function: Callable[..., tuple[Any, Any]],
+    finish: Callable[[list[Any]], Any],
+    recipe: Sequence[Sequence[tuple[int, int]]],
+    *values: Any,
+) -> tuple[list[Any], Any]:
+    """On a worker: the jobs of one task, one after the other; what stays, by job, and what travels."""
     jobs = [[values[i] if at < 0 else values[i][0][at] for i, at in where] for where in recipe]
     stay, travel = zip(*[function(*job) for job in jobs], strict=True)
-    return list(stay), list(travel)
+    return list(stay), finish(list(travel))
 
 
 def _handles(together: Sequence[Sequence[int]], tasks: Sequence[Delayed]) -> list[Handle]:

@@ -28,7 +28,7 @@ class Report(NamedTuple):
     terms : mapping of str to numpy.ndarray
         The same, term by term.
     traffic : int
-        Bytes that travelled in this pass, or would on a cluster.
+        Bytes of moments and sums that travelled in this pass; in one process, that a single task would bring.
     """
 
     iteration: int

@@ -1,7 +1,7 @@
 """A pass over the data: blocks of features wherever they are held, visited in waves, sums of factor size coming back.
 
 The features of every view are cut into parts that depend on the data alone; a wave is some parts of every view. The
-parts of a wave are visited in parallel by dask's active scheduler and their sums are added in one fixed order, so the
+parts of a wave are visited in parallel by dask's active scheduler and their sums are added in one fixed tree, so the
 numbers do not depend on how many threads or workers there are. The same functions run on arrays in this process and
 on arrays that stay with the workers of a cluster, where only sums and scores travel.
 """
@@ -323,19 +323,17 @@ class Sweep:
         sums : dict of int to Sums
             By view.
         traffic : int
-            Bytes that travelled, or would on a cluster.
+            Bytes of moments and sums that travelled; in one process, that a single task would bring.
         """
         state = self.learned if learned is None else learned
         which = [p for p, part in enumerate(self.parts) if wave is None or part.wave == wave]
         jobs = [(self.held[p], state[p], brought[self.parts[p].view]) for p in which]
-        new, sums = self.place.pairs(visit_part, jobs, which)
+        views = [self.parts[p].view for p in which]
+        new, sums, messages = self.place.added(visit_part, jobs, which, views, total)
         for p, handle in zip(which, new, strict=True):
             state[p] = handle  # type: ignore[index]
-        by_view: dict[int, list[Sums]] = {}
-        for p, part in zip(which, sums, strict=True):
-            by_view.setdefault(self.parts[p].view, []).append(part)
-        traffic = sum(_bytes(brought[self.parts[p].view].moments) for p in which) + sum(map(_bytes, sums))
-        return {v: total(parts) for v, parts in by_view.items()}, traffic
+        traffic = sum(n * (_bytes(brought[v].moments) + _bytes(sums[v])) for v, n in messages.items())
+        return sums, traffic
 
     def features_of(self, wave: int, view: int) -> int:
         """Features that a wave visits of a view."""

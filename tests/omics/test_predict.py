@@ -156,6 +156,7 @@ def test_held_out_rows_leave_every_trained_array_bit_identical(tree, store, pati
     )
 
 
+@pytest.mark.slow
 def test_scikit_learn_drives_it_and_agrees_with_evaluate(store, patients):
     ids, y = patients
     result = evaluate(
@@ -208,6 +209,7 @@ def test_every_patient_is_held_out_once_a_repeat(store):
     assert (splits[0] != splits[1]).any()
 
 
+@pytest.mark.slow
 def test_the_scheduler_does_not_change_a_number(store):
     def run(scheduler: str) -> pd.DataFrame:
         with dask.config.set(scheduler=scheduler):
