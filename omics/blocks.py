@@ -15,6 +15,7 @@ import dask.multiprocessing
 import dask.threaded
 import numpy as np
 from dask.base import get_scheduler
+from dask.delayed import Delayed
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -86,10 +87,22 @@ def width() -> int:
 
 def workers() -> list[str]:
     """Address of the worker of every thread that the active scheduler has now; none if it does not tell."""
-    client: Any = getattr(get_scheduler(), "__self__", None)  # a cluster's is a method of its client
-    threads = client.nthreads() if hasattr(client, "nthreads") else {}
+    client = _client()
+    threads = client.nthreads() if client is not None else {}
     most = max(threads.values(), default=0)
     return [address for turn in range(most) for address in sorted(threads) if turn < threads[address]]
+
+
+def gather(tasks: Sequence[Delayed]) -> tuple[Any, ...]:
+    """Results of tasks that are under way; those of a cluster without the second graph that ``compute`` would send."""
+    client = _client()
+    return tuple(client.gather([task.dask[task.key] for task in tasks]) if client is not None else dask.compute(*tasks))
+
+
+def _client() -> Any:
+    """The client of the cluster whose scheduler is active, if any: the scheduler is a method of it."""
+    client = getattr(get_scheduler(), "__self__", None)
+    return client if hasattr(client, "nthreads") else None
 
 
 def run(calls: Sequence[Callable[[], R]]) -> list[R]:

@@ -127,7 +127,8 @@ def _bytes(memory: str | None) -> int | str:
 @contextmanager
 def _connected(distributed: Any, address: Any) -> Iterator[Any]:
     try:
-        client = distributed.Client(address, timeout=_CONNECT)
+        direct = None if isinstance(address, str) else True  # results need not pass through our own scheduler
+        client = distributed.Client(address, timeout=_CONNECT, direct_to_workers=direct)
     except (OSError, TimeoutError) as error:
         raise EnvironmentFault(
             f"no dask scheduler answers within {_CONNECT} s", where=str(address), fix="start it, or check host and port"

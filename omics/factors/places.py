@@ -210,8 +210,8 @@ class Handle(NamedTuple):
 class Away:
     """Parts live on the workers of a cluster, as results of tasks that dask can run again if a worker is lost.
 
-    A task is some parts of one wave, always the same: few tasks, since each costs the scheduler time, but two for every
-    thread. It adds up what the order of :func:`grown` allows, so that the last bit does not depend on the cluster.
+    A task is some parts of one wave, always the same, and there is one for every thread: each costs the scheduler time.
+    It adds up what the order of :func:`grown` allows, so that the last bit does not depend on the cluster.
 
     Parameters
     ----------
@@ -221,7 +221,7 @@ class Away:
 
     def __init__(self, parts: Sequence[Part]) -> None:
         workers = blocks.workers()
-        n_tasks = 2 * len(workers) or len(parts)
+        n_tasks = len(workers) or len(parts)
         waves = np.array([part.wave for part in parts])
         costs = np.array([part.cost for part in parts])
         self._task_of = np.zeros(len(parts), int)
@@ -229,7 +229,8 @@ class Away:
             own = waves == wave
             middle = np.cumsum(costs[own]) - costs[own] / 2
             self._task_of[own] = wave * n_tasks + (n_tasks * middle / costs[own].sum()).astype(int)
-        self._homes = [workers[i % len(workers)] for i in range(n_tasks)] if workers else []
+        self._homes = workers
+        self._released: Any = None
 
     def pairs(
         self, function: Callable[..., tuple[Any, Any]], jobs: Sequence[tuple[Any, ...]], which: Sequence[int]
@@ -271,7 +272,10 @@ class Away:
                 tasks.append(_task(function, last, [jobs[j] for j in some], once))
         travel = [_TRAVELS(task) for task in tasks]
         kept = _persisted(*tasks, *travel)
-        found = dask.compute(*kept[len(tasks) :])
+        # What the scheduler hears of results that are not needed any more makes the next message wait 10 ms: let go of
+        # those of the last wave only when this one is under way.
+        self._released = jobs, kept
+        found = blocks.gather(kept[len(tasks) :])
         return _handles(together, kept[: len(tasks)]), found
 
     def _home(self, part: int) -> Any:
