@@ -15,7 +15,8 @@ def pca_scores(gram: np.ndarray, n_factors: int) -> np.ndarray:
     Parameters
     ----------
     gram : numpy.ndarray, shape (sample, sample)
-        Of the centred (and scaled) views side by side; a missing entry counts as the mean of its feature.
+        Of the centred (and scaled) views side by side; a missing entry counts as the mean of its feature. Its upper
+        triangle is enough.
     n_factors : int
         Components, fewer than samples.
 
@@ -24,7 +25,7 @@ def pca_scores(gram: np.ndarray, n_factors: int) -> np.ndarray:
     numpy.ndarray, shape (sample, factor)
     """
     n_samples = len(gram)
-    _, vectors = eigh(gram, subset_by_index=(n_samples - n_factors, n_samples - 1))  # ascending
+    _, vectors = eigh(gram, lower=False, subset_by_index=(n_samples - n_factors, n_samples - 1))  # ascending
     scores = vectors[:, ::-1]
     largest = np.take_along_axis(scores, np.abs(scores).argmax(axis=0)[None], axis=0)
     scores = scores * np.sign(largest)

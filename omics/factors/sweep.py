@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import dask
 import dask.array as da
 import numpy as np
+from scipy.linalg import get_blas_funcs
 
 from omics import blocks
 from omics.factors.block import GAUSSIAN, Block, Learned, Mode, Moments, Prior, Sums, no_sums, total, up
@@ -160,17 +161,23 @@ def visit_part(held: Sequence[Any], learned: Sequence[Learned] | None, brought: 
 
 
 def gram_part(held: Sequence[Any], inverse: np.ndarray, n_samples: int) -> tuple[None, np.ndarray]:
-    """``Y Y'`` of a part, a binary or count feature centred, missing entries as the mean; shape (own sample, same)."""
-    result = np.zeros((n_samples, n_samples))
+    """``Y Y'`` of a part, a binary or count feature centred, missing entries as the mean; shape (own sample, same).
+
+    Only the upper triangle, added up in the precision of the data: it is what most of the memory of a start goes to.
+    """
+    result = None
     for handle in held:
         block = opened(handle)
-        values = block.values[: block.n_features, :n_samples]
+        values = block.values[: block.n_features]  # zero in padding
         if block.likelihood != GAUSSIAN:
-            values = np.nan_to_num(values - np.nanmean(values, axis=1, keepdims=True))
-        result += values.T @ values
-    result *= inverse
-    result *= inverse[:, None]
-    return None, result
+            values = np.nan_to_num(values - np.nanmean(values[:, :n_samples], axis=1, keepdims=True))
+        multiply = get_blas_funcs("syrk", (values,))
+        result = multiply(1.0, values.T, beta=1.0, c=result, overwrite_c=result is not None)
+    assert result is not None
+    gram = result[:n_samples, :n_samples]
+    gram *= inverse
+    gram *= inverse[:, None]
+    return None, gram
 
 
 def chosen(learned: Sequence[Learned], factors: np.ndarray, fits: np.ndarray) -> tuple[list[Learned], None]:
@@ -340,8 +347,11 @@ class Sweep:
         return sum(part.n_features for part in self.parts if part.wave == wave and part.view == view)
 
     def gram(self) -> np.ndarray:
-        """Gram matrix of all views side by side, shape (sample, sample); what is missing counts as the mean."""
-        result = np.zeros((self.n_samples, self.n_samples))
+        """Gram matrix of all views side by side, shape (sample, sample); what is missing counts as the mean.
+
+        Only the upper triangle, which the eigenvectors need.
+        """
+        result = np.zeros((self.n_samples, self.n_samples), order="F")
         jobs = []
         for held, part in zip(self.held, self.parts, strict=True):
             view = self.views[part.view]
