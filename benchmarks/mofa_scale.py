@@ -141,6 +141,7 @@ class Away:
             processes=True,
             host="127.0.0.1",
             dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
         )
         self._client = Client(self._cluster, set_as_default=False, direct_to_workers=True)
         with self._client.as_current():
