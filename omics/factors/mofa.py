@@ -270,10 +270,23 @@ class MOFA(BaseEstimator):
         xarray.DataTree
             ``/views/<name>`` with value(sample, feature), lazy and in blocks of features: means of a Gaussian view,
             probabilities of a binary one, rates of counts.
+
+        Raises
+        ------
+        UsageError
+            Those are not scores with the group of each sample, or a group that the model does not know.
         """
         check_is_fitted(self, "weights_")
         labels = self._labels()
+        if not isinstance(scores, xr.Dataset) or not {"score", "group"} <= set(scores.variables):
+            raise UsageError(
+                f"scores are a {type(scores).__name__} without 'score' or 'group'",
+                fix="give the Dataset that transform returns, or factors_",
+            )
         codes = pd.Index(labels).get_indexer(pd.Index(scores["group"].to_numpy()))
+        if (codes < 0).any():
+            strange = scores["group"].to_numpy()[codes < 0][0]
+            raise UsageError(f"the model has no group '{strange}'", fix=f"it has {', '.join(map(str, labels))}")
         views = {}
         for name, table in self.weights_.items():
             scale = table["scale"].to_numpy()

@@ -228,6 +228,35 @@ def test_features_are_matched_by_id(planted, fitted):
 # --- restarts, schedulers, storage ---------------------------------------------------------------------------------
 
 
+def test_a_layer_that_a_patient_lacks_is_imputed_from_the_others(planted, fitted):
+    """Values of 20 patients' expression, hidden: better than the mean by what the shared factors explain."""
+    tree, _ = planted
+    everyone = tree["views/expression"].to_dataset()
+    hidden = everyone["sample"].to_numpy()[:20]
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    nodes["/views/expression"] = everyone.drop_sel(sample=hidden)
+    without = xr.DataTree.from_dict(nodes)
+    model = MOFA(n_factors=6, random_state=4).fit(without)
+    scores = model.transform(without)
+    imputed = model.inverse_transform(scores)["views/expression"]["value"]
+    assert isinstance(imputed.data, dask.array.Array)
+    truth = everyone["value"].sel(sample=hidden, feature=imputed["feature"])
+    mean = model.weights_["expression"]["intercept"][0]
+    error, plain = ((imputed.sel(sample=hidden) - truth) ** 2).mean(), ((truth - mean) ** 2).mean()
+    assert float(error) < 0.65 * float(plain)
+    alone = model.inverse_transform(scores.sel(sample=[hidden[3]]))["views/expression"]["value"]
+    np.testing.assert_allclose(alone[0], imputed.sel(sample=hidden[3]), rtol=1e-6)
+
+
+def test_imputation_refuses_what_are_no_scores(planted, fitted):
+    scores = fitted.transform(planted[0])
+    with pytest.raises(UsageError, match="DataArray without 'score' or 'group'"):
+        fitted.inverse_transform(scores["score"])
+    elsewhere = scores.assign_coords(group=("sample", np.full(scores.sizes["sample"], "elsewhere", dtype=object)))
+    with pytest.raises(UsageError, match="no group 'elsewhere'"):
+        fitted.inverse_transform(elsewhere)
+
+
 def test_restarts_are_those_recorded_and_the_best_bound_is_kept(planted, fitted):
     restarts = check(fitted.restarts_, "restarts", where="restarts")
     assert restarts.start.to_numpy().tolist() == ["pca", "random", "random"]
