@@ -14,7 +14,7 @@ _PUBLIC = {
     "MOFA": "omics.factors",
     "Subtypes": "omics.subtypes",
     "compare": "omics.outcome",
-    "RelapseClassifier": "omics.predict",
+    "OutcomeClassifier": "omics.predict",
     "evaluate": "omics.predict",
     "write_report": "omics.report",
 }

@@ -132,6 +132,13 @@ _ESTIMATE = (
     _row("upper", "float", "upper end of the 95 % interval"),
 )
 
+#: What tells one set of predictions from another.
+_PREDICTORS = (
+    _row("features", "text", "clinical, omics or both"),
+    _row("representation", "text", "what the omics layers were turned into; empty for clinical alone"),
+    _row("model", "text", "name of the model; best: what the inner folds preferred"),
+)
+
 #: Event codes of the first event; the only place where they are written down.
 EVENT_CODES: Mapping[int, str] = MappingProxyType(
     {0: "censored", 1: "relapse", 2: "death in remission", 3: "second malignancy"}
@@ -170,6 +177,27 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             _optional("death", ("sample",), "float", "1 if the patient died, else 0"),
             _optional("death_time", ("sample",), "float", "time from diagnosis to death or last follow-up", "years"),
             _optional("relapse", ("sample",), "float", "1 if relapse was the first event, else 0"),
+            _optional("stratum", ("sample",), "text", "stratum of treatment or randomisation"),
+            _optional("entry_time", ("sample",), "float", "time from diagnosis to the start of observation", "years"),
+            _optional("mrd_time", ("sample",), "float", "time from diagnosis to the measurement of mrd", "years"),
+            _optional("remission_time", ("sample",), "float", "time from diagnosis to first remission", "years"),
+            _optional("transplant_time", ("sample",), "float", "time from diagnosis to first transplant", "years"),
+            _optional(
+                "second_remission_time", ("sample",), "float", "time from diagnosis to second remission", "years"
+            ),
+            _optional(
+                "second_event",
+                ("sample",),
+                "float",
+                "first event after relapse, coded as event: 1 is second relapse",
+            ),
+            _optional(
+                "second_event_time",
+                ("sample",),
+                "float",
+                "time from diagnosis to the second event or last follow-up",
+                "years",
+            ),
         ),
         "factors": (
             Variable("score", ("sample", "factor"), "float", "posterior mean of the factor"),
@@ -239,14 +267,14 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         ),
         "curves": (
             _row("group", "text", "subtype"),
-            _row("endpoint", "text", "relapse (cumulative incidence), event_free or overall (survival)"),
-            _row("time", "float", "time from diagnosis", "years"),
+            _row("endpoint", "text", "name of the endpoint: cumulative incidence where others compete, else survival"),
+            _row("time", "float", "time from the time zero of the endpoint", "years"),
             *_ESTIMATE,
             _row("at_risk", "integer", "patients at risk just before the time"),
             _row("events", "integer", "events of the endpoint at the time"),
         ),
         "tests": (
-            _row("endpoint", "text", "relapse, event_free or overall"),
+            _row("endpoint", "text", "name of the endpoint"),
             _row("test", "text", "gray or logrank"),
             _row("statistic", "float", "chi-square statistic"),
             _row("df", "integer", "degrees of freedom"),
@@ -264,22 +292,41 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             _row("sample", "text", "patient"),
             _row("repeat", "integer", "repeat of the cross-validation"),
             _row("fold", "integer", "outer fold in which the patient was held out"),
-            _row("features", "text", "clinical, omics or both"),
-            _row("model", "text", "name of the model"),
-            _row("probability", "float", "predicted probability of relapse"),
-            _row("outcome", "integer", "1 if relapsed within the horizon"),
+            *_PREDICTORS,
+            _row("probability", "float", "predicted probability of the outcome"),
+            _row("outcome", "integer", "1 if the event of interest came within the horizon"),
             _row("weight", "float", "inverse-probability-of-censoring weight; 0 where the outcome is unknown"),
+            _row("time", "float", "time from time zero, or the landmark, to the event or last follow-up", "years"),
+            _row("event", "float", "code of the event: 0 censored, 1 of interest, others compete"),
+        ),
+        "planning": (
+            *_PREDICTORS[:2],
+            _row("patients", "integer", "patients of known outcome"),
+            _row("events", "integer", "events among them"),
+            _row("risk", "float", "share of patients with the event by the horizon, weighted for censoring"),
+            _row("parameters", "integer", "candidate predictors"),
+            _row("events_per_parameter", "float", "events by candidate predictors"),
+            _row("needed", "integer", "patients that Riley's criteria ask for"),
+            _row("enough", "integer", "1 if there are as many, else 0: the figures are descriptive"),
+        ),
+        "permutations": (
+            *_PREDICTORS,
+            _row("estimate", "float", "AUC with the real outcome"),
+            _row("null_mean", "float", "mean AUC where the outcome was dealt out anew"),
+            _row("null_upper", "float", "95 % quantile of that"),
+            _row("p_value", "float", "share of permutations, the real one included, that are as good"),
+            _row("permutations", "integer", "permutations"),
         ),
         "metrics": (
-            _row("features", "text", "clinical, omics or both"),
-            _row("model", "text", "name of the model"),
-            _row("metric", "text", "auc or brier"),
+            *_PREDICTORS,
+            _row("metric", "text", "auc, brier, ..."),
             *_ESTIMATE,
             _row("n", "integer", "patients with known outcome"),
-            _row("events", "integer", "relapses among them"),
+            _row("events", "integer", "events among them"),
         ),
         "differences": (
             _row("comparison", "text", "which rows are compared"),
+            _PREDICTORS[1],
             _row("model", "text", "name of the model"),
             _row("metric", "text", "auc"),
             *_ESTIMATE,
@@ -298,8 +345,8 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         "folds": (
             _row("repeat", "integer", "repeat of the cross-validation"),
             _row("fold", "integer", "outer fold"),
-            _row("features", "text", "clinical, omics or both"),
-            _row("model", "text", "name of the model"),
+            *_PREDICTORS,
+            _row("held_out", "text", "number of the fold, or the group that is held out"),
             _row("train", "integer", "patients trained on"),
             _row("test", "integer", "patients held out"),
             _row("chosen", "text", "settings that the inner loop chose, JSON"),

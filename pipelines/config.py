@@ -31,6 +31,7 @@ def setting(
     minimum: int | float | None = None,
     metavar: str | None = None,
     matters: bool = True,
+    own: bool = False,
 ) -> Any:
     """Field of a settings class.
 
@@ -48,8 +49,17 @@ def setting(
         What the value is called in the help of the command line.
     matters : bool
         Whether results depend on it; if not, manifests do not hold it, and a change of it makes nothing run again.
+    own : bool
+        Whether something of the user's own, ``module:name``, is allowed beside `choices`.
     """
-    facts = {"meaning": meaning, "choices": choices, "minimum": minimum, "metavar": metavar, "matters": matters}
+    facts = {
+        "meaning": meaning,
+        "choices": choices,
+        "minimum": minimum,
+        "metavar": metavar,
+        "matters": matters,
+        "own": own,
+    }
     return field(default=default, metadata=facts)
 
 
@@ -127,28 +137,77 @@ class Subtypes:
     null_sets: int = setting(40, "Cluster-free data sets; fewer than 19 could not reach p <= 0.05.", minimum=19)
 
 
+ENDPOINTS = (
+    "relapse",
+    "event_free",
+    "relapse_free",
+    "overall",
+    "after_relapse",
+    "second_remission",
+    "second_event",
+    "refractory",
+)
+MODELS = ("logistic", "forest", "boosting", "coxnet", "survival_forest")
+REPRESENTATIONS = ("factors", "loadings", "layers", "screened")
+_ENDPOINT = "What is predicted."
+_HORIZON = "Years from time zero, or the landmark, within which an event counts."
+_LANDMARK = "Years from time zero at which predictions are made; residual disease needs one of 0.1 or more."
+_KNOWN_AT = "Years from diagnosis at which clinical variables are known, as NAME=YEARS."
+
+
 @dataclass(frozen=True)
 class Evaluate:
     """Nested cross-validation."""
 
-    horizon: float = setting(5.0, "Years within which a relapse is predicted.", minimum=0.0)
+    endpoint: str = setting("relapse", _ENDPOINT, choices=ENDPOINTS)
+    horizon: float = setting(5.0, _HORIZON, minimum=0.0)
+    landmark: float | None = setting(None, _LANDMARK, minimum=0.0, metavar="YEARS")
     n_folds: int = setting(5, "Outer folds.", minimum=2)
     n_inner: int = setting(3, "Inner folds, which choose the settings of the models.", minimum=2)
     n_repeats: int = setting(1, "Repeats of the outer cross-validation.", minimum=1)
-    models: tuple[str, ...] = setting(("logistic", "forest"), "Models to compare.", choices=("logistic", "forest"))
-    clinical_variables: tuple[str, ...] | None = setting(None, "Clinical predictors; default: the known ones.")
-    n_factors: int = setting(10, "Factors to learn in each fold.", minimum=1)
+    group_by: str | None = setting(
+        None, "Clinical column, a site say, whose groups no split divides.", metavar="COLUMN"
+    )
+    leave_out: str | None = setting(
+        None, "Clinical column, a cohort say, whose groups are held out one at a time.", metavar="COLUMN"
+    )
+    splits: Path | None = setting(None, "Table of your own splits: columns sample, fold and perhaps repeat.")
+    models: tuple[str, ...] = setting(
+        ("logistic", "forest"),
+        "Models to compare: registered ones, or your own as module:name.",
+        choices=MODELS,
+        own=True,
+    )
+    representations: tuple[str, ...] = setting(
+        ("factors",), "What models see of the layers; your own as module:name.", choices=REPRESENTATIONS, own=True
+    )
+    clinical_variables: tuple[str, ...] | None = setting(
+        None, "Clinical predictors; default: the standard ones known in time."
+    )
+    known_at: tuple[str, ...] | None = setting(None, _KNOWN_AT, metavar="NAME=YEARS,...")
+    n_factors: Numbers = setting(
+        10, "Factors to learn in each fold; of several numbers, each fold chooses; auto drops weak ones.", minimum=1
+    )
     restarts: int = setting(1, "Starts of each factor fit; the one of highest evidence bound is kept.", minimum=1)
+    permutations: int = setting(0, "Runs with permuted outcomes, which tell what chance gives.", minimum=0)
 
 
 @dataclass(frozen=True)
 class Train:
     """The frozen model."""
 
-    horizon: float = setting(5.0, "Years within which a relapse is predicted.", minimum=0.0)
-    model: str = setting("logistic", "Model to train.", choices=("logistic", "forest"))
-    clinical_variables: tuple[str, ...] | None = setting(None, "Clinical predictors; default: the known ones.")
-    n_factors: int = setting(10, "Factors to learn.", minimum=1)
+    endpoint: str = setting("relapse", _ENDPOINT, choices=ENDPOINTS)
+    horizon: float = setting(5.0, _HORIZON, minimum=0.0)
+    landmark: float | None = setting(None, _LANDMARK, minimum=0.0, metavar="YEARS")
+    features: str = setting("both", "Predictors to use.", choices=("clinical", "omics", "both"))
+    model: str = setting("logistic", "Model to train.", choices=MODELS)
+    representation: str = setting("factors", "What the model sees of the layers.", choices=REPRESENTATIONS)
+    clinical_variables: tuple[str, ...] | None = setting(
+        None, "Clinical predictors; default: the standard ones known in time."
+    )
+    known_at: tuple[str, ...] | None = setting(None, _KNOWN_AT, metavar="NAME=YEARS,...")
+    subtypes: bool = setting(False, "Give new patients a subtype, of clusters on the model's own factors.")
+    n_factors: Numbers = setting(10, "Factors to learn; of several numbers the best is kept.", minimum=1)
     n_inner: int = setting(3, "Inner folds, which choose the settings of the model.", minimum=2)
     restarts: int = setting(1, "Starts of the factor fit; the one of highest evidence bound is kept.", minimum=1)
 
@@ -296,7 +355,7 @@ def _refuse_unknown(content: Mapping[str, Any], known: Iterable[str], where: str
 def _refuse_outside(value: Any, spec: Field[Any], where: str) -> None:
     choices, minimum = spec.metadata["choices"], spec.metadata["minimum"]
     for item in value if isinstance(value, tuple) else (value,):
-        if choices and item not in choices:
+        if choices and item not in choices and not (spec.metadata["own"] and ":" in item):
             raise UsageError(f"unknown value '{item}'", where=where, fix=f"expected one of {', '.join(choices)}")
         if minimum is not None and isinstance(item, int | float) and item < minimum:
             raise UsageError(f"{item} is too small", where=where, fix=f"expected at least {minimum}")

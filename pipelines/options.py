@@ -20,14 +20,14 @@ class Names(click.ParamType):
 
     name = "names"
 
-    def __init__(self, choices: tuple[str, ...] | None = None) -> None:
-        self.choices = choices
+    def __init__(self, choices: tuple[str, ...] | None = None, *, own: bool = False) -> None:
+        self.choices, self.own = choices, own
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Split the text."""
         names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
         for name in names:
-            if self.choices and name not in self.choices:
+            if self.choices and name not in self.choices and not (self.own and ":" in name):
                 self.fail(f"'{name}' is not one of {', '.join(self.choices)}", param, ctx)
         return names
 
@@ -224,4 +224,4 @@ def _type(spec: Any, kind: Any) -> Any:
         return click.Path(path_type=Path)
     if kind is str:
         return click.Choice(choices) if choices else str
-    return bool if kind is bool else Names(choices)
+    return bool if kind is bool else Names(choices, own=spec.metadata["own"])

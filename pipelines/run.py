@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -106,11 +106,25 @@ def plan(
     if chosen.evaluate:
         graph.append(step("evaluate", steps.evaluate, "prepared", "evaluation", chosen.evaluate, **random))
     if chosen.train:
-        graph.append(step("train", alone(steps.train), "prepared", "model", chosen.train, **random))
+        graph.append(_training(step("train", alone(steps.train), "prepared", "model", chosen.train, **random), chosen))
     made = {noun: path for noun, path in at.items() if path in [earlier.output for earlier in graph]}
     page = chosen.output / REPORT
     make = partial(steps.write_report, made, page, title=chosen.title)
     return [*graph, Step("report", page, made, {"title": chosen.title}, make)]
+
+
+def _training(step: Step, chosen: config.Config) -> Step:
+    """The training, with the evaluation of the same question as an input: its figures go into the model card."""
+    train, judged = chosen.train, chosen.evaluate
+    asked = ("endpoint", "horizon", "landmark")
+    if not train or not judged or any(getattr(train, name) != getattr(judged, name) for name in asked):
+        return step
+    if train.model not in judged.models or train.representation not in judged.representations:
+        return step
+    evaluation = chosen.output / steps.NAMES["evaluation"]
+    return replace(
+        step, inputs={**step.inputs, "evaluation": evaluation}, make=partial(step.make, evaluation=evaluation)
+    )
 
 
 def _refuse_missing(files: Mapping[str, Path]) -> None:

@@ -7,7 +7,7 @@ exists, or that another run writes, is refused at once and not after an hour.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -145,22 +145,55 @@ def _comparison(labels: pd.Series, model: xr.DataTree) -> xr.DataTree:
 
 
 def evaluate(source: Path, output: Path, settings: config.Evaluate, *, seed: int, overwrite: bool = False) -> None:
-    """Cross-validate the prediction of relapse."""
+    """Cross-validate the prediction of an endpoint."""
     parameters = {**config.parameters(settings), "seed": seed}
     with _published("evaluation", output, source, parameters, overwrite) as write:
-        write(predict.evaluate(source, random_state=seed, **_with_mofa(settings)))
+        arguments = _arguments(settings)
+        scheme = predict.Scheme(file=arguments.pop("splits"), **{name: arguments.pop(name) for name in _SCHEME})
+        n_permutations = arguments.pop("permutations")
+        write(predict.evaluate(source, scheme=scheme, n_permutations=n_permutations, random_state=seed, **arguments))
 
 
-def train(source: Path, output: Path, settings: config.Train, *, seed: int, overwrite: bool = False) -> None:
-    """Freeze a model of relapse, fitted on all patients of a prepared cohort."""
+#: Settings of the evaluation that say how patients are held out.
+_SCHEME = ("n_folds", "n_inner", "n_repeats", "group_by", "leave_out")
+
+
+def train(
+    source: Path,
+    output: Path,
+    settings: config.Train,
+    *,
+    seed: int,
+    evaluation: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Freeze a model, fitted on all patients of a prepared cohort; quote the figures of its evaluation."""
     verify(source, hashes=True)
-    predict.train(source, output, random_state=seed, overwrite=overwrite, **_with_mofa(settings))
+    predict.train(source, output, random_state=seed, evaluation=evaluation, overwrite=overwrite, **_arguments(settings))
 
 
-def _with_mofa(settings: config.Evaluate | config.Train) -> dict[str, Any]:
+def _arguments(settings: config.Evaluate | config.Train) -> dict[str, Any]:
     arguments = asdict(settings)
     mofa = {"n_factors": arguments.pop("n_factors"), "n_restarts": arguments.pop("restarts")}
-    return {**arguments, "mofa": mofa}
+    return {**arguments, "known_at": _years(arguments["known_at"] or ()), "mofa": mofa}
+
+
+def _years(assignments: Iterable[str]) -> dict[str, float]:
+    """Columns and years of ``NAME=YEARS``.
+
+    Raises
+    ------
+    UsageError
+        A text has another form.
+    """
+    known = {}
+    for text in assignments:
+        name, _, years = text.partition("=")
+        try:
+            known[name] = float(years)
+        except ValueError as error:
+            raise UsageError(f"cannot read '{text}'", where="known_at", fix="for example mrd=0.09") from error
+    return known
 
 
 def predictions(model: Path, new: Path) -> pd.DataFrame:

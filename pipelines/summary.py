@@ -140,11 +140,25 @@ def _subtypes(tree: xr.DataTree) -> Figures:
 
 def _evaluation(tree: xr.DataTree) -> Figures:
     return {
+        **_planning(tree),
         **{str(name): value for name, value in tree.attrs.items()},
         "failed_fits": int(cohort.to_table(cohort.node(tree, "folds"))["error"].notna().sum()),
         "metrics": _records(tree, "metrics"),
         "differences": _records(tree, "differences"),
+        **{name: _records(tree, name) for name in ("permutations", "audit") if name in tree.children},
     }
+
+
+def _planning(tree: xr.DataTree) -> Figures:
+    """Sample size first: below Riley's minimum all that follows is descriptive."""
+    rows = _records(tree, "planning")
+    short = [row for row in rows if not row["enough"]]
+    verdict = (
+        "fewer patients than Riley's criteria ask for: read what follows as description, not as evidence"
+        if short
+        else "as many patients as Riley's criteria ask for"
+    )
+    return {"sample_size": rows, "verdict": verdict}
 
 
 def _model(tree: xr.DataTree) -> Figures:

@@ -85,7 +85,7 @@ def test_no_prediction_on_the_null_cohort(null):
     settings = config.Evaluate(**SETTINGS["evaluate"])
     steps.evaluate(null / "prepared.zarr", null / "evaluation.zarr", settings, seed=SEED)
     metrics = cohort.to_table(cohort.node(cohort.open(null / "evaluation.zarr"), "metrics")).query("metric == 'auc'")
-    assert len(metrics) == 6
+    assert len(metrics) == 9  # two models, and the best of them by the inner folds
     assert (metrics["lower"] <= 0.5).all()
     assert (metrics["upper"] >= 0.5).all()
 
@@ -104,11 +104,12 @@ def test_intervals_cover_the_truth_of_the_population(tmp_path):
     metrics = cohort.to_table(cohort.node(cohort.open(folder / "evaluation.zarr"), "metrics"))
     metrics = metrics.query("metric == 'auc' and model == 'logistic'").set_index("features")
     others = cohort.select(everyone, ids[360:])
-    target = target_of(cohort.clinical_table(others), ids[360:], settings.horizon)
+    asked = {name: getattr(settings, name) for name in ("endpoint", "horizon", "landmark")}
+    target = target_of(cohort.clinical_table(others), ids[360:], predict.Question(**asked))
     for features, row in metrics.iterrows():
         model = folder / f"model-{features}"
         mofa = {"n_factors": settings.n_factors}
-        predict.train(store, model, features=str(features), horizon=settings.horizon, mofa=mofa, random_state=SEED)
+        predict.train(store, model, features=str(features), mofa=mofa, random_state=SEED, **asked)
         predicted = predict.predict(predict.load(model), others).set_index("sample")["probability"][ids[360:]]
         true = auc(target.outcome, predicted, target.weight)
         assert row["lower"] <= true <= row["upper"], f"{features}: {true} outside of {row['lower']} to {row['upper']}"

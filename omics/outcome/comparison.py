@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import comprisk
@@ -10,7 +11,7 @@ import pandas as pd
 from scipy.stats import chi2
 
 from omics.outcome.curves import CENSORED, RELAPSE, RiskTable, cumulative_incidence, kaplan_meier, risk_table
-from omics.outcome.endpoints import event_free, first_event, overall, supported
+from omics.outcome.endpoints import ENDPOINTS, endpoint, supported
 from omics.schema import NODES, DataError
 
 
@@ -70,7 +71,7 @@ def gray_test(time: Any, event: Any, group: Any, *, cause: int = RELAPSE) -> Gro
     return GroupTest(result.stat, result.df, result.pvalue, n, events)
 
 
-def logrank_test(time: Any, event: Any, group: Any) -> GroupTest:
+def logrank_test(time: Any, event: Any, group: Any, *, entry: Any | None = None) -> GroupTest:
     """Log-rank test that survival is the same in all groups.
 
     With ``e_g = sum_t d Y_g / Y`` the events expected in group g and the hypergeometric covariance
@@ -82,6 +83,8 @@ def logrank_test(time: Any, event: Any, group: Any) -> GroupTest:
         Time and event; 0 is censored, every other code is an event.
     group : array-like, shape (patient,)
         Group of each patient.
+    entry : array-like, shape (patient,), optional
+        Time at which follow-up of each patient began, by default 0.
 
     Raises
     ------
@@ -89,7 +92,7 @@ def logrank_test(time: Any, event: Any, group: Any) -> GroupTest:
         As :func:`gray_test`.
     """
     number = _group_numbers(group)
-    table = risk_table(time, np.asarray(event) != CENSORED, cause=1, group=number)
+    table = risk_table(time, np.asarray(event) != CENSORED, cause=1, group=number, entry=entry)
     compared = _compared(table)
     n, events, df = len(number), int(table.events.sum()), max(int(compared.sum()) - 1, 0)
     if df < 1:
@@ -107,8 +110,9 @@ def logrank_test(time: Any, event: Any, group: Any) -> GroupTest:
 def compare(clinical: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Curves of each group, and tests between groups, for every endpoint that the clinical table supports.
 
-    Relapse is compared by cumulative incidence and Gray's test, since deaths in remission and second malignancies
-    compete with it; event-free and overall survival by Kaplan-Meier and the log-rank test.
+    An endpoint with which other events compete, such as relapse, is compared by cumulative incidence and Gray's test;
+    the others by Kaplan-Meier and the log-rank test. Where patients came under observation late, Gray's test, which
+    does not know of that, is left out.
 
     Parameters
     ----------
@@ -131,21 +135,21 @@ def compare(clinical: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd
     members = groups.dropna()
     patients = clinical.loc[clinical.index.isin(members.index)]
     curves, tests = [_empty("curves")], [_empty("tests")]
-    for endpoint in supported(patients):
-        outcome = _ENDPOINTS[endpoint](patients)
+    for name in supported(patients):
+        competing = ENDPOINTS[name].competing
+        outcome = endpoint(patients, name)
         label = members.loc[outcome.index].astype(str)
-        curve = cumulative_incidence if endpoint == "relapse" else kaplan_meier
-        for name in sorted(label.unique()):
-            part = outcome[label == name]
-            curves.append(curve(part["time"], part["event"]).assign(group=name, endpoint=endpoint))
-        if label.nunique() > 1:
-            test, run = ("gray", gray_test) if endpoint == "relapse" else ("logrank", logrank_test)
+        curve = cumulative_incidence if competing else kaplan_meier
+        for group in sorted(label.unique()):
+            part = outcome[label == group]
+            drawn = curve(part["time"], part["event"], entry=part["entry"])
+            curves.append(drawn.assign(group=group, endpoint=name))
+        if label.nunique() > 1 and not (competing and (outcome["entry"] > 0).any()):
+            test, run = ("gray", gray_test) if competing else ("logrank", partial(logrank_test, entry=outcome["entry"]))
             result = run(outcome["time"], outcome["event"], label)
-            tests.append(pd.DataFrame([{"endpoint": endpoint, "test": test, **result._asdict()}]))
+            tests.append(pd.DataFrame([{"endpoint": name, "test": test, **result._asdict()}]))
     return _stack(curves), _stack(tests)
 
-
-_ENDPOINTS = {"relapse": first_event, "event_free": event_free, "overall": overall}
 
 _DTYPES = {"float": "float64", "integer": "int64", "text": "object"}
 

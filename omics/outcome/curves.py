@@ -42,7 +42,9 @@ class RiskTable(NamedTuple):
     censored: np.ndarray
 
 
-def risk_table(time: Any, event: Any, *, cause: int, group: np.ndarray | None = None) -> RiskTable:
+def risk_table(
+    time: Any, event: Any, *, cause: int, group: np.ndarray | None = None, entry: Any | None = None
+) -> RiskTable:
     """Count events, censorings and patients at risk at each distinct time.
 
     Parameters
@@ -53,11 +55,14 @@ def risk_table(time: Any, event: Any, *, cause: int, group: np.ndarray | None = 
         Code of the cause of interest.
     group : numpy.ndarray of int, shape (patient,), optional
         Group numbers 0, 1, ...; counts then have a second dimension.
+    entry : array-like, shape (patient,), optional
+        Time at which follow-up of each patient began, by default 0 (delayed entry: left truncation); a patient is at
+        risk after it.
 
     Raises
     ------
     DataError
-        There are no patients, lengths differ, or a time is negative or missing.
+        There are no patients, lengths differ, a time is negative or missing, or not after the entry.
     """
     time, event = np.asarray(time, dtype=float), np.asarray(event)
     if time.ndim != 1 or time.shape != event.shape or not time.size:
@@ -70,8 +75,19 @@ def risk_table(time: Any, event: Any, *, cause: int, group: np.ndarray | None = 
     counts = np.zeros((len(distinct), column.max() + 1, 3))  # time, group, kind
     np.add.at(counts, (row, column, kind), 1)
     at_risk = np.cumsum(counts.sum(axis=2)[::-1], axis=0)[::-1]
+    if entry is not None:
+        at_risk = at_risk - _not_yet(np.asarray(entry, dtype=float), time, column, distinct)
     parts = (at_risk, counts[..., 1], counts[..., 2], counts[..., 0])
     return RiskTable(distinct, *(part[:, 0] if group is None else part for part in parts))
+
+
+def _not_yet(entry: np.ndarray, time: np.ndarray, column: np.ndarray, distinct: np.ndarray) -> np.ndarray:
+    """How many patients enter at each time or after it, shape (time, group)."""
+    if entry.shape != time.shape or not ((entry < time) | ((entry == 0) & (time == 0))).all():
+        raise DataError("a time is not after the entry", fix="leave out patients whose follow-up ends as it begins")
+    late = np.zeros((len(distinct) + 1, column.max() + 1))
+    np.add.at(late, (np.searchsorted(distinct, entry, side="right"), column), np.where(entry > 0, 1.0, 0.0))
+    return np.cumsum(late[::-1], axis=0)[::-1][1:]
 
 
 def survival(table: RiskTable) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +130,7 @@ def incidence(table: RiskTable) -> tuple[np.ndarray, np.ndarray]:
     return estimate, np.maximum(variance, 0.0)
 
 
-def kaplan_meier(time: Any, event: Any, *, confidence: float = 0.95) -> pd.DataFrame:
+def kaplan_meier(time: Any, event: Any, *, entry: Any | None = None, confidence: float = 0.95) -> pd.DataFrame:
     """Kaplan-Meier survival curve.
 
     Parameters
@@ -123,6 +139,8 @@ def kaplan_meier(time: Any, event: Any, *, confidence: float = 0.95) -> pd.DataF
         Time to the event or to last follow-up.
     event : array-like, shape (patient,)
         0 if censored; every other code is an event.
+    entry : array-like, shape (patient,), optional
+        As for :func:`risk_table`.
     confidence : float
         Level of the pointwise interval.
 
@@ -138,11 +156,13 @@ def kaplan_meier(time: Any, event: Any, *, confidence: float = 0.95) -> pd.DataF
     DataError
         There are no patients, lengths differ, or a time is negative or missing.
     """
-    table = risk_table(time, np.asarray(event) != CENSORED, cause=1)
+    table = risk_table(time, np.asarray(event) != CENSORED, cause=1, entry=entry)
     return _curve(table, *survival(table), start=1.0, confidence=confidence)
 
 
-def cumulative_incidence(time: Any, event: Any, *, cause: int = RELAPSE, confidence: float = 0.95) -> pd.DataFrame:
+def cumulative_incidence(
+    time: Any, event: Any, *, cause: int = RELAPSE, entry: Any | None = None, confidence: float = 0.95
+) -> pd.DataFrame:
     """Aalen-Johansen cumulative incidence of one cause in the presence of the others.
 
     Parameters
@@ -153,6 +173,8 @@ def cumulative_incidence(time: Any, event: Any, *, cause: int = RELAPSE, confide
         Code of the first event; 0 if censored.
     cause : int
         Code of the cause of interest; every other code but 0 competes with it.
+    entry : array-like, shape (patient,), optional
+        As for :func:`risk_table`.
     confidence : float
         Level of the pointwise interval.
 
@@ -166,7 +188,7 @@ def cumulative_incidence(time: Any, event: Any, *, cause: int = RELAPSE, confide
     DataError
         As :func:`kaplan_meier`.
     """
-    table = risk_table(time, event, cause=cause)
+    table = risk_table(time, event, cause=cause, entry=entry)
     return _curve(table, *incidence(table), start=0.0, confidence=confidence)
 
 
@@ -186,7 +208,8 @@ def _curve(
     )
     if table.time[0] == 0:
         return curve
-    origin = pd.DataFrame({"time": 0.0, "estimate": start, "at_risk": curve["at_risk"].iloc[:1], "events": 0})
+    first = int(curve["at_risk"].iloc[0])
+    origin = pd.DataFrame({"time": [0.0], "estimate": start, "at_risk": first, "events": 0})
     return pd.concat([origin, curve], ignore_index=True)[list(curve.columns)]
 
 

@@ -96,7 +96,7 @@ def auc(outcome: Any, score: Any, weight: Any = None, strata: Any = None) -> flo
     score : array-like, shape (patient,) or (repeat, patient)
         Higher means more likely 1; NaN where there is no prediction.
     weight : array-like, shape of `score` or (patient,), optional
-        Weights such as those of `relapse_within`; 0 or NaN leaves the patient out.
+        Weights such as those of :func:`omics.outcome.as_class`; 0 or NaN leaves the patient out.
     strata : array-like, shape of `score` or (patient,), optional
         Only pairs within a stratum count: scores of different models, as from different folds, are not comparable.
 

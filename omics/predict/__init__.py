@@ -1,8 +1,28 @@
-"""Relapse prediction that does not leak: the classifier over sample ids, nested evaluation, frozen bundles."""
+"""Prediction that does not leak: the classifier over sample ids, nested evaluation, frozen bundles."""
 
 from omics.predict.bundle import Bundle, load, predict, train
-from omics.predict.classifier import RelapseClassifier
+from omics.predict.classifier import OutcomeClassifier
+from omics.predict.evaluation import evaluate
+from omics.predict.learning import Question
 from omics.predict.models import MODELS, Model
-from omics.predict.nested import evaluate
+from omics.predict.representations import REPRESENTATIONS, Chosen, Representation, Training
+from omics.predict.sample_size import minimum_sample_size
+from omics.predict.splits import Scheme
 
-__all__ = ["MODELS", "Bundle", "Model", "RelapseClassifier", "evaluate", "load", "predict", "train"]
+__all__ = [
+    "MODELS",
+    "REPRESENTATIONS",
+    "Bundle",
+    "Chosen",
+    "Model",
+    "OutcomeClassifier",
+    "Question",
+    "Representation",
+    "Scheme",
+    "Training",
+    "evaluate",
+    "load",
+    "minimum_sample_size",
+    "predict",
+    "train",
+]

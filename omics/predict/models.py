@@ -1,45 +1,50 @@
-"""Models that learn relapse from a table of patients: a registry, and the encoding that each of them gets."""
+"""Models that learn what is to be predicted from a table of patients: a registry, and the encoding for all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from omics.predict.hazards import GRIDS, CauseHazards
 from omics.schema import UsageError
 
 #: The three rows that are always shown beside each other.
 FEATURES = ("clinical", "omics", "both")
-#: Clinical variables that are used where the cohort has them, all known by the end of induction.
-CLINICAL_VARIABLES = ("age", "sex", "wbc", "mrd", "nci_risk")
 #: White counts span 0.5-900 x 10^9/L and residual disease six decades: their effect is closer to linear in the
 #: logarithm. The floors are the limits of detection.
 _LOG_FLOOR: Mapping[str, float] = MappingProxyType({"wbc": 0.1, "mrd": 1e-5})
 
 
 class Model(NamedTuple):
-    """A way to learn relapse.
+    """A way to learn what is to be predicted.
 
     Attributes
     ----------
     build : callable
-        ``random_state -> estimator`` with ``predict_proba`` and ``fit(X, y, sample_weight)``.
+        ``random_state -> estimator`` with ``predict_proba``.
     grid : sequence of mapping
         Settings from which the inner loop chooses.
+    learns : {"class", "time"}
+        What it is fitted to: the class at the horizon (0 or 1, with weights for censoring, by ``sample_weight`` where
+        the estimator takes it, else by repeating patients), or time and code of the first event, shape (patient, 2).
     """
 
     build: Callable[[int], BaseEstimator]
     grid: Sequence[Mapping[str, Any]]
+    learns: str = "class"
 
 
 def _logistic(random_state: int) -> BaseEstimator:
@@ -51,43 +56,69 @@ def _forest(random_state: int) -> BaseEstimator:
     return RandomForestClassifier(n_estimators=200, random_state=random_state, n_jobs=1)
 
 
-#: Name -> model. Add an entry to offer another scikit-learn classifier everywhere. No class weights: they would
-#: ruin the calibration of the probabilities; a rare class wants another threshold, not another prior.
+def _boosting(random_state: int) -> BaseEstimator:
+    return GradientBoostingClassifier(learning_rate=0.05, subsample=0.7, random_state=random_state)
+
+
+def _hazards(base: str) -> Callable[[int], BaseEstimator]:
+    return lambda random_state: CauseHazards(base=base, random_state=random_state)
+
+
+#: Name -> model. Add an entry, or give ``module:name``, to offer another estimator everywhere. No class weights: they
+#: would ruin the calibration of the probabilities; a rare class wants another threshold, not another prior.
 MODELS: dict[str, Model] = {
     "logistic": Model(_logistic, [{"C": c, "l1_ratio": mix} for c in (0.01, 0.05, 0.25, 1.0) for mix in (0.1, 0.9)]),
     "forest": Model(_forest, [{"min_samples_leaf": leaf} for leaf in (5, 15)]),
+    "boosting": Model(_boosting, [{"n_estimators": n, "max_depth": depth} for n in (20, 60) for depth in (1, 3)]),
+    **{name: Model(_hazards(name), grid, "time") for name, grid in GRIDS.items()},
 }
 
 
 def model_named(name: str) -> Model:
-    """The registered model of that name.
+    """The registered model of that name, or the user's own, ``module:name``: a Model, an estimator, or its class.
 
     Raises
     ------
     UsageError
-        There is none.
+        There is none, or it has no ``predict_proba``.
     """
-    if name not in MODELS:
-        raise UsageError(f"unknown model '{name}'", fix=f"choose from {', '.join(sorted(MODELS))}")
-    return MODELS[name]
-
-
-def clinical_columns(clinical: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
-    """Names of the clinical predictors: those `wanted`, or the standard ones that the table has.
-
-    Raises
-    ------
-    UsageError
-        A wanted column is not in the table.
-    """
-    if wanted is None:
-        return [name for name in CLINICAL_VARIABLES if name in clinical and clinical[name].notna().any()]
-    absent = [name for name in wanted if name not in clinical]
-    if absent:
+    if name in MODELS:
+        return MODELS[name]
+    found = imported(name, "model", MODELS)
+    if isinstance(found, Model):
+        return found
+    if not callable(getattr(found, "predict_proba", None)) or not callable(getattr(found, "fit", None)):
         raise UsageError(
-            f"no clinical column {', '.join(absent)}", fix=f"there are {', '.join(map(str, clinical.columns))}"
+            f"model '{name}' is {found!r}", fix="name a Model, or a scikit-learn classifier with predict_proba"
         )
-    return list(wanted)
+    return Model(partial(_users, found), [{}])
+
+
+def _users(found: Any, random_state: int) -> BaseEstimator:
+    estimator = found() if isinstance(found, type) else clone(found)
+    if "random_state" in estimator.get_params():
+        estimator.set_params(random_state=random_state)
+    return estimator
+
+
+def imported(name: str, what: str, known: Iterable[str]) -> Any:
+    """The object that ``module:name`` names.
+
+    Raises
+    ------
+    UsageError
+        The text has another form, or there is no such object.
+    """
+    if ":" not in name:
+        raise UsageError(
+            f"unknown {what} '{name}'", fix=f"choose from {', '.join(sorted(known))}, or give your own as module:name"
+        )
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"{what} '{name}' cannot be imported: {error}", fix="put its module on PYTHONPATH, for every worker too"
+        ) from error
 
 
 def design_table(scores: pd.DataFrame | None, clinical: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -2,271 +2,309 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
-from threadpoolctl import threadpool_limits
+from sklearn.pipeline import Pipeline
 
 from omics import cohort
 from omics.blocks import each
-from omics.outcome import Interval, auc_difference, auc_interval, brier_interval
-from omics.predict.integration import fold_scores
-from omics.predict.learning import FoldScores, Learner, Split, Target, inner_splits, stratified_folds, target_of
-from omics.predict.models import FEATURES, clinical_columns, model_named, probability
+from omics.outcome import OUTCOME_COLUMNS, predictors, refuse_relapse_samples, supported, with_timing
+from omics.predict import frozen
+from omics.predict.learning import FoldScores, Learner, Question, Target, target_of
+from omics.predict.models import FEATURES, model_named, probability
+from omics.predict.representations import FoldTables, fold_tables, representation_named
+from omics.predict.splits import OuterFold, Scheme, plan
 from omics.schema import DataError, OmicsError, describe
 
-
-class OuterFold(NamedTuple):
-    """One held-out part of one repeat, and the inner splits of its training rows."""
-
-    repeat: int
-    fold: int
-    train: np.ndarray
-    held_out: np.ndarray
-    inner: list[Split]
-    seed: int
+#: Name of the model that the inner folds choose among all models and representations.
+BEST = "best"
 
 
-class _Job(NamedTuple):
-    """One model on one set of predictors in one outer fold, with the factor scores that it may need."""
+@dataclass(frozen=True)
+class Study:
+    """What is to be found out, on which patients, and how.
 
-    outer: OuterFold
-    features: str
-    model: str
-    scores: list[FoldScores | None]
-
-
-class _Held(NamedTuple):
-    """What a job found."""
-
-    probability: np.ndarray
-    chosen: str
-    error: str
-
-
-@threadpool_limits.wrap(limits=1)  # folds run side by side: outermost, so that no fold changes it for another
-def evaluate(
-    store: str | os.PathLike[str],
-    *,
-    horizon: float = 5.0,
-    models: Sequence[str] = ("logistic", "forest"),
-    clinical_variables: Sequence[str] | None = None,
-    mofa: Mapping[str, Any] | None = None,
-    n_folds: int = 5,
-    n_inner: int = 3,
-    n_repeats: int = 1,
-    n_bootstrap: int = 2000,
-    random_state: int = 0,
-) -> xr.DataTree:
-    """Predict relapse within a horizon by nested, stratified cross-validation.
-
-    In each outer fold the recipe and MOFA are fitted on the training rows, and again inside each inner fold that
-    chooses the model's settings. A factor fit serves every model and penalty of its fold.
-
-    Parameters
+    Attributes
     ----------
     store : path
         Prepared cohort.
-    horizon : float
-        Years from diagnosis within which a relapse counts; patients censored before get weight 0, the others
-        inverse-probability-of-censoring weights.
-    models : sequence of str
-        Names in :data:`omics.predict.models.MODELS`.
-    clinical_variables : sequence of str, optional
-        Clinical predictors; by default the standard ones that the cohort has.
-    mofa : mapping, optional
+    question : Question
+        What is to be predicted.
+    clinical : DataFrame
+        Clinical table.
+    samples : ndarray of str
+        Patients with at least one layer and a clinical row.
+    columns : sequence of str
+        Clinical predictors.
+    left_out : mapping
+        Standard clinical predictor that is not used -> why.
+    models, representations : sequence of str
+        Names in the registries, or ``module:name``.
+    mofa : mapping
         Parameters of :class:`omics.factors.MOFA`.
-    n_folds, n_inner, n_repeats : int
-        Outer folds, inner folds, repeats with other splits.
-    n_bootstrap : int
-        Resamples of patients for the intervals.
+    scheme : Scheme
+        How patients are held out.
     random_state : int
         Seed of the splits, models and resamples.
+    """
 
-    Returns
-    -------
-    xarray.DataTree
-        Nodes ``/predictions``, ``/metrics``, ``/differences``, ``/folds`` (see :mod:`omics.schema`), ``/clinical``.
+    store: str | os.PathLike[str]
+    question: Question
+    clinical: pd.DataFrame
+    samples: np.ndarray
+    columns: Sequence[str]
+    left_out: Mapping[str, str]
+    models: Sequence[str]
+    representations: Sequence[str]
+    mofa: Mapping[str, Any]
+    scheme: Scheme
+    random_state: int
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Sets of predictors that are compared."""
+        return FEATURES if self.columns else ("omics",)
+
+    @property
+    def target(self) -> Target:
+        """Outcome and weight of all samples."""
+        return target_of(self.clinical, self.samples, self.question)
+
+    def outer(self) -> list[OuterFold]:
+        """Who is held out when."""
+        stratum = pd.Series(self.target.stratum, index=self.samples)
+        return plan(stratum, self.clinical, self.scheme, self.random_state)
+
+
+def study_of(
+    store: str | os.PathLike[str],
+    question: Question,
+    *,
+    models: Sequence[str] = ("logistic", "forest"),
+    representations: Sequence[str] = ("factors",),
+    clinical_variables: Sequence[str] | None = None,
+    known_at: Mapping[str, float] | None = None,
+    mofa: Mapping[str, Any] | None = None,
+    scheme: Scheme | None = None,
+    random_state: int = 0,
+) -> Study:
+    """Open a prepared cohort and check that the question can be asked of it.
 
     Raises
     ------
+    UsageError
+        A name is unknown, or a predictor cannot be used.
     DataError
-        There is no outcome, or too few patients with one of its values.
+        There is no clinical table, or the samples were taken after prediction begins.
     """
     for name in models:
         model_named(name)
+    for name in representations:
+        representation_named(name)
     prepared = cohort.open(store, noun="prepared")
-    samples, clinical = _patients(prepared)
-    target = target_of(clinical, samples, horizon)
-    columns = clinical_columns(clinical, clinical_variables)
-    rows = FEATURES if columns else ("omics",)
-    outer = _plan(samples, target, n_folds, n_inner, n_repeats, random_state)
-    integrations = [split for part in outer for split in [*part.inner, (part.train, part.held_out)]]
-    scores = iter(each(fold_scores, integrations, store, dict(mofa or {})))
-    jobs = []
-    for part in outer:
-        of_fold: list[FoldScores | None] = [next(scores) for _ in range(len(part.inner) + 1)]
-        nothing: list[FoldScores | None] = [None] * len(of_fold)
-        jobs += [_Job(part, f, m, nothing if f == "clinical" else of_fold) for f in rows for m in models]
-    outcome = pd.Series(target.outcome, index=samples)
-    held = each(_run, jobs, outcome, clinical, columns, horizon)
-    predictions = _predictions(jobs, held, samples, target)
-    metrics, differences = _figures(predictions, n_bootstrap, random_state)
-    tables = {
-        "predictions": predictions,
-        "metrics": metrics,
-        "differences": differences,
-        "folds": _folds(jobs, held),
-    }
-    summary = _summary(target, horizon, columns, rows, n_folds, n_repeats)
-    return _result(tables, summary, cohort.node(prepared, "clinical"))
-
-
-def _result(tables: Mapping[str, pd.DataFrame], summary: Mapping[str, Any], clinical: xr.Dataset) -> xr.DataTree:
-    nodes = {f"/{name}": describe(cohort.from_table(table), name) for name, table in tables.items()}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(summary)), **nodes, "/clinical": clinical})
-
-
-def _patients(prepared: xr.DataTree) -> tuple[np.ndarray, pd.DataFrame]:
-    """Patients with at least one layer and a clinical row, sorted, and the clinical table."""
-    clinical = cohort.clinical_table(prepared)
+    clinical = with_timing(cohort.clinical_table(prepared))
     if clinical.empty:
         raise DataError("the cohort has no clinical table", fix="ingest it with --clinical")
+    timepoint = str(cohort.node(prepared, "clinical").attrs.get("timepoint", "diagnosis"))
+    refuse_relapse_samples(timepoint, question.endpoint)
+    chosen = predictors(
+        clinical, clinical_variables, endpoint=question.endpoint, landmark=question.landmark, known_at=known_at
+    )
     everyone = cohort.samples(prepared)
-    return everyone[np.isin(everyone, clinical.index.to_numpy())], clinical
+    return Study(
+        store=store,
+        question=question,
+        clinical=clinical,
+        samples=everyone[np.isin(everyone, clinical.index.to_numpy())],
+        columns=chosen.columns,
+        left_out=chosen.left_out,
+        models=tuple(models),
+        representations=tuple(representations),
+        mofa=dict(mofa or {}),
+        scheme=scheme or Scheme(),
+        random_state=random_state,
+    )
 
 
-def _plan(
-    samples: np.ndarray, target: Target, n_folds: int, n_inner: int, n_repeats: int, random_state: int
-) -> list[OuterFold]:
-    stratum = pd.Series(target.stratum, index=samples)
-    plan = []
-    for repeat, seed in enumerate(np.random.SeedSequence(random_state).generate_state(n_repeats)):
-        for fold, (train, held_out) in enumerate(stratified_folds(samples, stratum.to_numpy(), n_folds, int(seed))):
-            inner = inner_splits(train, stratum[train].to_numpy(), n_inner, random_state)
-            plan.append(OuterFold(repeat, fold, train, held_out, inner, random_state))
-    return plan
+class Job(NamedTuple):
+    """One model on one set of predictors in one outer fold, with the tables that it needs.
+
+    Attributes
+    ----------
+    outer : OuterFold
+        Who is held out.
+    features, representation, model : str
+        What learns from what; no representation for clinical predictors alone.
+    scores : list of FoldScores or None
+        Tables of the inner folds and, last, of the outer one.
+    error : str
+        Why a representation could not be fitted; empty where it could.
+    """
+
+    outer: OuterFold
+    features: str
+    representation: str
+    model: str
+    scores: list[FoldScores | None]
+    error: str
+
+    @property
+    def name(self) -> dict[str, Any]:
+        """The columns that tell it from other jobs."""
+        return {
+            "repeat": self.outer.repeat,
+            "fold": self.outer.fold,
+            "features": self.features,
+            "representation": self.representation,
+            "model": self.model,
+        }
 
 
-def _run(job: _Job, outcome: pd.Series, clinical: pd.DataFrame, columns: Sequence[str], horizon: float) -> _Held:
+class Held(NamedTuple):
+    """What a job found: predictions of the held-out rows, settings chosen, their loss, and a digest of the model."""
+
+    probability: np.ndarray
+    chosen: str
+    loss: float
+    error: str
+    digest: str
+
+
+def fit_tables(study: Study, outer: Sequence[OuterFold], names: Sequence[str] | None = None) -> list[list[FoldTables]]:
+    """Tables of each outer fold: those of its inner folds and, last, its own; one task a split."""
+    splits = [split for part in outer for split in [*part.inner, (part.train, part.held_out)]]
+    wanted = study.representations if names is None else names
+    found = iter(each(fold_tables, splits, study.store, study.mofa, wanted, study.clinical, study.question))
+    return [[next(found) for _ in range(len(part.inner) + 1)] for part in outer]
+
+
+def run(
+    study: Study, outer: Sequence[OuterFold], tables: Sequence[Sequence[FoldTables]]
+) -> tuple[list[Job], list[Held]]:
+    """Choose, fit and predict with every model on every set of predictors in every outer fold."""
+    jobs = [job for part, of_fold in zip(outer, tables, strict=True) for job in _jobs(study, part, of_fold)]
+    outcome = pd.Series(study.target.outcome, index=study.samples)
+    held = each(_held, jobs, outcome, study.clinical, study.columns, study.question)
+    return _with_best(jobs, held)
+
+
+def _jobs(study: Study, part: OuterFold, of_fold: Sequence[FoldTables]) -> list[Job]:
+    jobs = []
+    for features in study.rows:
+        for representation in study.representations if features != "clinical" else ("",):
+            scores: list[FoldScores | None] = [one.tables.get(representation) for one in of_fold]
+            errors = [one.errors[representation] for one in of_fold if representation in one.errors]
+            jobs += [
+                Job(part, features, representation, model, scores, errors[0] if errors else "")
+                for model in study.models
+            ]
+    return jobs
+
+
+def _held(job: Job, outcome: pd.Series, clinical: pd.DataFrame, columns: Sequence[str], question: Question) -> Held:
     """Choose, fit, predict. A model that cannot be fitted is a result that is listed, not a crash."""
+    nothing = np.full(len(job.outer.held_out), np.nan)
+    if job.error:
+        return Held(nothing, "", np.inf, job.error, "")
     used = columns if job.features != "omics" else []
-    learner = Learner(job.model, horizon, outcome[job.outer.train], clinical, used, job.outer.seed)
+    learner = Learner(job.model, question, outcome[job.outer.train], clinical, used, job.outer.seed)
     *inner, whole = job.scores
     try:
-        chosen = learner.choose(job.outer.inner, inner)
+        chosen, loss = learner.choose(job.outer.inner, inner)
         pipeline = learner.fit(learner.table(whole and whole.train, job.outer.train), chosen)
     except (ValueError, ArithmeticError, OmicsError) as error:
-        return _Held(np.full(len(job.outer.held_out), np.nan), "", f"{type(error).__name__}: {error}")
-    table = learner.table(whole and whole.held_out, job.outer.held_out)
-    return _Held(probability(pipeline, table), json.dumps(dict(chosen), sort_keys=True), "")
+        return Held(nothing, "", np.inf, f"{type(error).__name__}: {error}", "")
+    chance = probability(pipeline, learner.table(whole and whole.held_out, job.outer.held_out))
+    settings = json.dumps(dict(chosen), sort_keys=True)
+    return Held(chance, settings, loss, "", _digest(pipeline, settings, loss))
 
 
-def _predictions(jobs: Sequence[_Job], held: Sequence[_Held], samples: np.ndarray, target: Target) -> pd.DataFrame:
-    known = pd.DataFrame({"outcome": target.outcome, "weight": target.weight}, index=samples)
-    parts = []
-    for job, result in zip(jobs, held, strict=True):
-        ids = job.outer.held_out
-        parts.append(
-            pd.DataFrame(
-                {
-                    "sample": ids,
-                    "repeat": job.outer.repeat,
-                    "fold": job.outer.fold,
-                    "features": job.features,
-                    "model": job.model,
-                    "probability": result.probability,
-                    "outcome": known.loc[ids, "outcome"].to_numpy(),
-                    "weight": known.loc[ids, "weight"].to_numpy(),
-                }
-            )
+def _digest(pipeline: Pipeline, settings: str, loss: float) -> str:
+    """Hash of a fitted model, of the settings that the inner folds chose and of their loss."""
+    return hashlib.sha256(frozen.to_bytes(pipeline) + settings.encode() + repr(loss).encode()).hexdigest()
+
+
+def _with_best(jobs: list[Job], held: list[Held]) -> tuple[list[Job], list[Held]]:
+    """The jobs, and for each fold and set of predictors the one that its inner folds preferred, as a model of its own.
+
+    So the best of many is judged on patients who had no part in choosing it.
+    """
+    candidates: dict[tuple[int, int, str], list[int]] = {}
+    for i, job in enumerate(jobs):
+        candidates.setdefault((job.outer.repeat, job.outer.fold, job.features), []).append(i)
+    if max(map(len, candidates.values())) < 2:
+        return jobs, held
+    more, found = [], []
+    for several in candidates.values():
+        best = min(several, key=lambda i: held[i].loss)
+        job, result = jobs[best], held[best]
+        named = {"model": job.model, "representation": job.representation, "settings": result.chosen}
+        more.append(job._replace(model=BEST, representation="" if job.features == "clinical" else BEST))
+        found.append(result._replace(chosen=json.dumps(named, sort_keys=True)))
+    return jobs + more, held + found
+
+
+def predictions(study: Study, jobs: Sequence[Job], held: Sequence[Held]) -> pd.DataFrame:
+    """Every prediction of a held-out patient, with what is known of the patient."""
+    target = study.target
+    known = pd.DataFrame({"outcome": target.outcome, "weight": target.weight}, index=study.samples)
+    known = known.assign(time=np.nan, event=np.nan)
+    if study.question.timed and (target.weight > 0).any() and _has_times(study):
+        known.update(study.question.times(study.clinical.reindex(study.samples))[["time", "event"]])
+    parts = [
+        pd.DataFrame({"sample": job.outer.held_out, **job.name, "probability": result.probability}).join(
+            known, on="sample"
         )
+        for job, result in zip(jobs, held, strict=True)
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
-#: Which rows are compared; the first is what omics adds to what a clinic knows already.
-_COMPARISONS = (("both", "clinical"), ("omics", "clinical"), ("both", "omics"))
+def _has_times(study: Study) -> bool:
+    """False where relapse is taken as recorded, without times."""
+    return study.question.endpoint in supported(study.clinical)
 
 
-class _Scores(NamedTuple):
-    """Predictions of one model on one set of predictors; `probability` and `fold` have shape (repeat, patient)."""
-
-    outcome: np.ndarray
-    weight: np.ndarray
-    probability: np.ndarray
-    fold: np.ndarray
-
-
-def _scores(table: pd.DataFrame) -> _Scores:
-    wide = table.pivot(index="repeat", columns="sample", values=["probability", "fold"])
-    known = table.drop_duplicates("sample").set_index("sample").loc[wide["probability"].columns]
-    return _Scores(
-        known["outcome"].to_numpy(),
-        known["weight"].to_numpy(),
-        wide["probability"].to_numpy(float),
-        wide["fold"].to_numpy(),
-    )
-
-
-def _figures(predictions: pd.DataFrame, n_bootstrap: int, random_state: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """AUC and Brier score of each row, and paired differences of AUC; pairs count within a fold and repeat."""
-    drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "random_state": random_state}
-    parts = {key: _scores(table) for key, table in predictions.groupby(["features", "model"], sort=False)}
-    metrics, differences = [], []
-    for (features, model), part in parts.items():
-        row = {"features": features, "model": model}
-        area = _or_nothing(auc_interval, part, **drawn)
-        score = _or_nothing(brier_interval, part, **drawn)
-        metrics += [{**row, "metric": "auc", **area._asdict()}, {**row, "metric": "brier", **score._asdict()}]
-    for model in predictions["model"].unique():
-        for one, other in _COMPARISONS:
-            if (one, model) in parts and (other, model) in parts:
-                gap = _or_nothing(auc_difference, parts[one, model], parts[other, model], **drawn)
-                row = {"comparison": f"{one} - {other}", "model": model, "metric": "auc"}
-                differences.append({**row, **gap._asdict()})
-    columns = ["comparison", "model", "metric", "estimate", "lower", "upper"]
-    return pd.DataFrame(metrics), pd.DataFrame(differences, columns=columns)
-
-
-def _or_nothing(figure: Callable[..., Interval], part: _Scores, other: _Scores | None = None, **drawn: Any) -> Interval:
-    """The figure, or NaN where no fold of the model could be fitted."""
-    compared = [one.probability for one in (part, other) if one is not None]
-    if any(np.isnan(scores).all() for scores in compared):
-        return Interval(np.nan, np.nan, np.nan, 0, 0)
-    return figure(part.outcome, *compared, part.weight, part.fold, **drawn)
-
-
-def _folds(jobs: Sequence[_Job], held: Sequence[_Held]) -> pd.DataFrame:
+def folds(jobs: Sequence[Job], held: Sequence[Held]) -> pd.DataFrame:
+    """One row a fit: how many it was trained and tested on, what the inner folds chose, why it failed."""
     return pd.DataFrame(
-        {
-            "repeat": [job.outer.repeat for job in jobs],
-            "fold": [job.outer.fold for job in jobs],
-            "features": [job.features for job in jobs],
-            "model": [job.model for job in jobs],
-            "train": [len(job.outer.train) for job in jobs],
-            "test": [len(job.outer.held_out) for job in jobs],
-            "chosen": [result.chosen for result in held],
-            "error": [result.error for result in held],
-        }
+        [
+            {
+                **job.name,
+                "held_out": job.outer.name,
+                "train": len(job.outer.train),
+                "test": len(job.outer.held_out),
+                "chosen": result.chosen,
+                "error": result.error,
+            }
+            for job, result in zip(jobs, held, strict=True)
+        ]
     )
 
 
-def _summary(
-    target: Target, horizon: float, columns: Sequence[str], rows: Sequence[str], n_folds: int, n_repeats: int
-) -> dict[str, Any]:
-    known = target.weight > 0
-    return {
-        "horizon": horizon,
-        "patients": len(known),
-        "known": int(known.sum()),
-        "events": int(target.outcome[known].sum()),
-        "clinical_variables": list(columns),
-        "rows": list(rows),
-        "n_folds": n_folds,
-        "n_repeats": n_repeats,
-    }
+def permuted(study: Study, seed: int) -> Study:
+    """The same study with the course of the disease dealt out anew among the patients of known outcome."""
+    rng = np.random.default_rng(seed)
+    columns = [name for name in (*OUTCOME_COLUMNS, "refractory") if name in study.clinical]
+    clinical = study.clinical.copy()
+    rows = clinical.index.get_indexer(pd.Index(study.samples))
+    dealt = clinical[columns].iloc[rng.permutation(rows)]
+    for name in columns:
+        values = clinical[name].to_numpy(copy=True)
+        values[rows] = dealt[name].to_numpy()
+        clinical[name] = values
+    return replace(study, clinical=clinical)
+
+
+def tree_of(summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], clinical: xr.Dataset) -> xr.DataTree:
+    """Tables as nodes of a result, with the clinical table, which travels along."""
+    nodes = {f"/{name}": describe(cohort.from_table(table), name) for name, table in tables.items()}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=dict(summary)), **nodes, "/clinical": clinical})

@@ -20,11 +20,14 @@ from omics.schema import NODES, DataError, UsageError
 NA_WORDS = frozenset({"", "NA", "N/A", "NaN", "nan", "na", "null", "NULL", "None", "ND", "#N/A", "[Not Available]"})
 
 _FLAGS = ("refractory", "relapse", "death", "second_malignancy")
-_TIMES = ("relapse_time", "death_time", "second_malignancy_time", "event_time")
+_EVENTS = ("event", "second_event")
+#: Dates that are kept as they are; the others make the outcome.
+_DATES = ("mrd_time", "entry_time", "remission_time", "transplant_time", "second_remission_time", "second_event_time")
+_TIMES = ("relapse_time", "death_time", "second_malignancy_time", "event_time", *_DATES)
 _NUMBERS = ("age", "wbc", "mrd")
-_TEXTS = ("sex", "nci_risk", "subtype", "site", "protocol")
+_TEXTS = ("sex", "nci_risk", "subtype", "site", "protocol", "stratum")
 #: Names that a mapping may give.
-INPUTS = ("patient", *_NUMBERS, *_TEXTS, *_FLAGS, "event", *_TIMES)
+INPUTS = ("patient", *_NUMBERS, *_TEXTS, *_FLAGS, *_EVENTS, *_TIMES)
 
 _PER_UNIT: Mapping[str, float] = MappingProxyType(
     {"years": 1.0, "months": 1 / 12, "days": 1 / 365.25, "percent": 0.01, "fraction": 1.0}
@@ -136,7 +139,8 @@ def read_clinical(
     mapping = {name: Column(name) for name in INPUTS[1:] if name in raw} | mapping
     used = {entry.column for entry in mapping.values()}
     given = {name: _canonical(raw, name, entry, path) for name, entry in mapping.items() if name != "patient"}
-    plain = {name: given[name] for name in (*_NUMBERS, *_TEXTS, "refractory") if name in given}
+    kept = (*_NUMBERS, *_TEXTS, "refractory", "second_event", *_DATES)
+    plain = {name: given[name] for name in kept if name in given}
     table = pd.DataFrame(plain, index=raw.index).join(outcome(pd.DataFrame(given, index=raw.index), path, notes))
     table = table.join(_other_columns(raw, used | {patient}, set(table.columns), notes))
     if not {"event", "death"} & set(table):
@@ -204,7 +208,7 @@ def _canonical(raw: pd.DataFrame, name: str, entry: Column, path: Path) -> pd.Se
     missing = cells.isin(NA_WORDS)
     if name in _TEXTS:
         return cells.mask(missing)
-    words = _EVENT_WORDS if name == "event" else _WORDS if name in _FLAGS else {}
+    words = _EVENT_WORDS if name in _EVENTS else _WORDS if name in _FLAGS else {}
     numbers = cells.map(lambda cell: _read(cell, words))
     strange = cells[numbers.isna() & ~missing]
     if len(strange):
@@ -326,9 +330,46 @@ def _refuse_bad_times(given: pd.DataFrame, result: pd.DataFrame, path: Path) -> 
         faults += [
             f"{patient}: {event} {result.at[patient, event]:g} without {time}" for patient in result.index[undated]
         ]
+    faults += _contradictions(given, result)
     if faults:
         raise DataError(
             f"{len(faults)} outcomes cannot be right:\n    " + "\n    ".join(faults),
             where=str(path),
             fix="correct the table, or leave the event empty where it is unknown",
         )
+
+
+#: Orders in which things cannot have happened: what came too early, after what it must come.
+_ORDERS = (
+    ("event_time", "remission_time", "a relapse before the remission"),
+    ("death_time", "remission_time", "death or last follow-up before the remission"),
+    ("death_time", "transplant_time", "death or last follow-up before the transplant"),
+    ("death_time", "event_time", "death or last follow-up before the first event"),
+    ("second_remission_time", "event_time", "second remission before the relapse"),
+    ("second_event_time", "event_time", "second event before the relapse"),
+    ("death_time", "second_event_time", "death or last follow-up before the second event"),
+    ("event_time", "entry_time", "the first event or last follow-up before the entry"),
+)
+#: Years by which dates in whole months may seem to be out of order.
+_ROUNDING = 0.1
+
+
+def _contradictions(given: pd.DataFrame, result: pd.DataFrame) -> list[str]:
+    """Courses of disease that cannot have been, one line a patient."""
+    nothing = pd.Series(np.nan, index=given.index)
+    course = {name: result.get(name, given.get(name, nothing)) for name in (*_TIMES, *_EVENTS)}
+    relapsed = course["event"] == 1
+    faults = []
+    for early, late, said in _ORDERS:
+        wrong = course[early] < course[late] - _ROUNDING
+        if early == "event_time" and late == "remission_time":
+            wrong &= relapsed
+        faults += [
+            f"{patient}: {said} ({early} {course[early][patient]:g}, {late} {course[late][patient]:g} years)"
+            for patient in given.index[wrong]
+        ]
+    for name in ("second_remission_time", "second_event"):
+        alone = course[name].notna() & ~relapsed & course["event"].notna()
+        faults += [f"{patient}: {name} without a relapse" for patient in given.index[alone]]
+    undated = course["second_event"].notna() & course["second_event_time"].isna()
+    return faults + [f"{patient}: second_event without second_event_time" for patient in given.index[undated]]

@@ -126,7 +126,7 @@ def ingest(
         if opened.mutations is not None:
             _write_mutations(staging, *opened.mutations)
         kept = account(opened.selections(), groups.get("clinical"), opened.notes)
-        _write_tables(staging, opened.clinical, kept)
+        _write_tables(staging, opened.clinical, kept, timepoint)
         _check(staging)
     return kept
 
@@ -214,13 +214,16 @@ def _write_mutations(staging: Path, mutations: Mutations, selection: Selection) 
     writer.close({"gene": genes, "chromosome": [mutations.chromosome[gene] for gene in genes]})
 
 
-def _write_tables(staging: Path, clinical: pd.DataFrame | None, kept: Account) -> None:
+def _write_tables(staging: Path, clinical: pd.DataFrame | None, kept: Account, timepoint: str) -> None:
     nodes = {
         "account": describe(cohort.from_table(kept.table), "account").assign_attrs(notes=list(kept.notes)),
         "excluded": describe(cohort.from_table(kept.excluded), "excluded"),
     }
     if clinical is not None:
-        nodes["clinical"] = describe(cohort.from_table(clinical, "sample"), "clinical")
+        # of which samples the layers are: it travels with the clinical table, so that no model of diagnosis learns
+        # from relapse
+        described = describe(cohort.from_table(clinical, "sample"), "clinical")
+        nodes["clinical"] = described.assign_attrs(timepoint=timepoint)
     for name, dataset in nodes.items():
         cohort.write_node(dataset, staging, name)
 

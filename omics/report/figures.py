@@ -158,6 +158,10 @@ ENDPOINTS: Mapping[str, tuple[str, bool]] = {
     "relapse": ("Cumulative incidence of relapse", True),
     "event_free": ("Event-free survival", False),
     "overall": ("Overall survival", False),
+    "relapse_free": ("Relapse-free survival from remission", False),
+    "after_relapse": ("Survival after relapse", False),
+    "second_remission": ("Cumulative incidence of second remission", True),
+    "second_event": ("Event-free survival after relapse", False),
 }
 
 

@@ -31,9 +31,19 @@ FEW_EVENTS = 10
 DIGITS = 3
 #: Longest name of a subtype that fits left of the time axis.
 _SHORT = 5
+#: Endpoints that set the time at which all are compared: after relapse, follow-up is shorter.
+_FROM_DIAGNOSIS = ("relapse", "event_free", "overall")
 TESTS = {"gray": "Gray's test", "logrank": "log-rank test"}
 FEATURES = {"clinical": "Clinical only", "omics": "Omics only", "both": "Clinical + omics"}
-MODELS = {"logistic": "Logistic regression (elastic net)", "forest": "Random forest"}
+MODELS = {
+    "logistic": "Logistic regression (elastic net)",
+    "forest": "Random forest",
+    "boosting": "Gradient boosting",
+    "coxnet": "Cox regression by cause (elastic net)",
+    "survival_forest": "Random survival forest by cause",
+    "fine_gray": "Fine-Gray regression",
+    "best": "Best by the inner folds",
+}
 
 
 # --- curves -------------------------------------------------------------------------------------------------------
@@ -116,7 +126,8 @@ def at_risk_at(rows: pd.DataFrame, times: Sequence[float]) -> list[int]:
 
 def horizon_of(table: pd.DataFrame) -> float:
     """Time at which groups are compared in numbers: 5 years, or less if some group is not followed up so long."""
-    followed = table.groupby(["endpoint", "group"])["time"].max().min()
+    from_diagnosis = table[table["endpoint"].isin(_FROM_DIAGNOSIS)]
+    followed = (table if from_diagnosis.empty else from_diagnosis).groupby(["endpoint", "group"])["time"].max().min()
     return next((h for h in (5.0, 3.0, 2.0, 1.0) if followed >= h), 1.0)
 
 
@@ -171,12 +182,12 @@ def _few_events(tests: pd.DataFrame) -> list[Remark]:
 def evaluation_section(artefacts: Artefacts) -> Section | None:
     """How well relapse of unseen patients was predicted from clinical data, omics, and both."""
     tree = artefacts.evaluation
-    metrics = reading.frame(tree, "metrics")
+    metrics = labelled(reading.frame(tree, "metrics"))
     if tree is None or metrics is None:
         return None
-    parts: list[Part] = []
+    parts: list[Part] = _sample_size(reading.frame(tree, "planning"))
     auc = metrics[(metrics["metric"] == "auc") & metrics["estimate"].notna()]
-    differences = reading.frame(tree, "differences")
+    differences = labelled(reading.frame(tree, "differences"))
     drawn = []
     if not auc.empty:
         drawn.append(Figure(_auc_figure(auc), "0.5 is no better than chance, 1 is perfect. Lines: 95 % intervals."))
@@ -194,19 +205,43 @@ def evaluation_section(artefacts: Artefacts) -> Section | None:
     if differences is not None:
         parts.append(_differences(differences))
     if metrics["events"].max() < FEW_EVENTS:
-        parts.append(Remark(f"Fewer than {FEW_EVENTS} relapses: the figures are descriptive only.", warning=True))
-    parts += _failed(reading.frame(tree, "folds"))
-    return Section("evaluation", "Prediction of relapse", _evaluation_lead(tree.attrs), parts)
+        parts.append(Remark(f"Fewer than {FEW_EVENTS} events: the figures are descriptive only.", warning=True))
+    parts += _failed(labelled(reading.frame(tree, "folds")))
+    return Section("evaluation", f"Prediction of {_endpoint(tree.attrs)}", _evaluation_lead(tree.attrs), parts)
+
+
+def _endpoint(attrs: Mapping[Any, Any]) -> str:
+    return clean(attrs.get("endpoint", "relapse")).replace("_", " ")
 
 
 def _evaluation_lead(attrs: Mapping[Any, Any]) -> str:
-    within = f" within {attrs['horizon']:g} years of diagnosis" if "horizon" in attrs else ""
+    asked = clean(attrs.get("question", _endpoint(attrs)))
     variables = [clean(v) for v in np.atleast_1d(attrs.get("clinical_variables", []))]
     used = f" Clinical predictors: {listing(variables)}." if variables else ""
+    left_out = [clean(v) for v in np.atleast_1d(attrs.get("left_out", []))]
+    unused = f" Not used: {listing(left_out)}." if left_out else ""
     return (
-        f"Relapse{within}, predicted for patients whom the model had not seen: nested cross-validation in which every "
-        f"learning step, factor analysis included, is repeated inside each fold.{used}"
+        f"{asked[:1].upper()}{asked[1:]}, predicted for patients whom the model had not seen: nested cross-validation "
+        f"in which every learning step, factor analysis included, is repeated inside each fold.{used}{unused}"
     )
+
+
+def _sample_size(planning: pd.DataFrame | None) -> list[Part]:
+    """Events, events per parameter and Riley's minimum, before any figure."""
+    if planning is None:
+        return []
+    rows = [
+        [features_name(row.features), clean(row.representation or ""), f"{row.patients:,}", f"{row.events:,}",
+         f"{row.parameters:,}", number(row.events_per_parameter, 1), f"{row.needed:,}", "yes" if row.enough else "no"]
+        for row in reading.records(planning)
+    ]  # fmt: skip
+    head = ("Predictors", "Layers as", "Patients", "Events", "Candidates", "Events per candidate", "Needed", "Enough")
+    note = "Needed: the patients that the criteria of Riley et al. (BMJ 2020;368:m441) ask for."
+    parts: list[Part] = [Table("Is the cohort large enough?", head, "llrrrrrl", rows, note)]
+    if not planning["enough"].all():
+        said = "Fewer patients than the criteria ask for: read the figures as description, not as evidence."
+        parts.append(Remark(said, warning=True))
+    return parts
 
 
 def rank(features: object) -> int:
@@ -223,7 +258,17 @@ def ordered(table: pd.DataFrame) -> pd.DataFrame:
 
 def model_name(model: object) -> str:
     """What a reader calls the model."""
-    return MODELS.get(str(model), clean(model))
+    name, _, representation = str(model).partition(" on ")
+    return MODELS.get(name, clean(name)) + (f", on {clean(representation)}" if representation else "")
+
+
+def labelled(table: pd.DataFrame | None) -> pd.DataFrame | None:
+    """The table with what the layers were turned into as part of the model's name, unless it is factors."""
+    if table is None or "representation" not in table:
+        return table
+    made_of = table["representation"].fillna("").astype(str)
+    plain = made_of.isin(["", "factors", "best"])
+    return table.assign(model=table["model"].astype(str).where(plain, table["model"].astype(str) + " on " + made_of))
 
 
 def features_name(features: object) -> str:
@@ -258,7 +303,7 @@ def _metrics(metrics: pd.DataFrame) -> Table:
             [model_name(model), features_name(features), value.get("auc", MISSING), value.get("brier", MISSING),
              f"{n:,}", f"{events:,}"]
         )  # fmt: skip
-    head = ("Model", "Predictors", "AUC (95 % interval)", "Brier score (95 % interval)", "Patients", "Relapses")
+    head = ("Model", "Predictors", "AUC (95 % interval)", "Brier score (95 % interval)", "Patients", "Events")
     note = "Brier score: mean squared error of the predicted probability; lower is better."
     return Table("Performance in unseen patients", head, "llrrrr", rows, note)
 

@@ -16,6 +16,7 @@ from omics.report.outcomes import (
     estimate_at,
     features_name,
     horizon_of,
+    labelled,
     model_name,
     ordered,
     verdict,
@@ -165,6 +166,10 @@ def _prediction(artefacts: Artefacts) -> list[str]:
     if auc is None:
         return []
     said = []
+    tree = artefacts.evaluation
+    endpoint = (
+        clean("relapse" if tree is None else tree.attrs.get("endpoint", "relapse")).replace("_", " ").capitalize()
+    )
     for model, rows in ordered(auc).groupby("model", sort=False):
         each = [
             f"{features_name(row.features).lower()} {estimate(row.estimate, row.lower, row.upper)}"
@@ -172,8 +177,8 @@ def _prediction(artefacts: Artefacts) -> list[str]:
         ]
         n, events = int(rows["n"].iloc[0]), int(rows["events"].iloc[0])
         said.append(
-            f"Relapse in unseen patients, {model_name(model).lower()}: AUC {listing(each)} "
-            f"({count(n, 'patient')}, {count(events, 'relapse')}; 95\N{NO-BREAK SPACE}% intervals in brackets)."
+            f"{endpoint} in unseen patients, {model_name(model).lower()}: AUC {listing(each)} "
+            f"({count(n, 'patient')}, {count(events, 'event')}; 95\N{NO-BREAK SPACE}% intervals in brackets)."
             + _chance(rows)
             + _added_value(artefacts, model)
         )
@@ -190,7 +195,7 @@ def _chance(rows: pd.DataFrame) -> str:
 
 def _added_value(artefacts: Artefacts, model: object) -> str:
     """Whether omics add to what the clinic knows, as far as the paired difference tells."""
-    table = reading.frame(artefacts.evaluation, "differences")
+    table = labelled(reading.frame(artefacts.evaluation, "differences"))
     if table is None:
         return ""
     words = table["comparison"].astype(str)
@@ -216,7 +221,7 @@ def _first_test(artefacts: Artefacts) -> dict[Hashable, Any] | None:
 
 
 def _auc(artefacts: Artefacts) -> pd.DataFrame | None:
-    metrics = reading.frame(artefacts.evaluation, "metrics")
+    metrics = labelled(reading.frame(artefacts.evaluation, "metrics"))
     if metrics is None:
         return None
     auc = metrics[(metrics["metric"] == "auc") & metrics["estimate"].notna()]

@@ -1,4 +1,4 @@
-"""``omics evaluate``: how well relapse is predicted."""
+"""``omics evaluate``: how well an endpoint is predicted."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from pipelines import cluster, config, options, steps, summary
 @options.command(
     "omics evaluate prepared.zarr evaluation.zarr",
     "omics evaluate prepared.zarr evaluation.zarr --horizon 3 --n-repeats 5 --models logistic --cluster local",
+    "omics evaluate prepared.zarr evaluation.zarr --endpoint overall --models coxnet,survival_forest --leave-out site",
 )
 @options.artefact("prepared")
 @options.output("evaluation")
@@ -19,7 +20,7 @@ from pipelines import cluster, config, options, steps, summary
 def command(
     prepared: Path, output: Path, settings: config.Evaluate, seed: int, overwrite: bool, computing: dict[str, Any]
 ) -> None:
-    """Cross-validate the prediction of relapse from PREPARED.zarr: clinical only, omics only, both.
+    """Cross-validate the prediction of an endpoint from PREPARED.zarr: clinical only, omics only, both.
 
     Everything that learns, MOFA included, is fitted anew inside each fold. Folds run in parallel.
     """

@@ -23,9 +23,10 @@ from pipelines import cluster, options, steps
 @options.overwrite
 @options.computing("threads")
 def command(model: Path, cohort: Path, output: Path | None, overwrite: bool, computing: dict[str, Any]) -> None:
-    """Predict relapse for the patients of COHORT.zarr with a trained MODEL/.
+    """Predict the outcome of the patients of COHORT.zarr with a trained MODEL/.
 
-    One line a patient; a patient alone gets the same numbers as within a cohort.
+    One line a patient; a patient alone gets the same numbers as within a cohort. The interval shows what missing data
+    leave open; a patient unlike those trained on is flagged in the column outside.
     """
     if output:
         steps.refuse_existing(output, overwrite)

@@ -150,8 +150,10 @@ def test_compare_gives_every_endpoint_as_declared():
         ["relapse", "gray"],
         ["event_free", "logrank"],
         ["overall", "logrank"],
+        ["after_relapse", "logrank"],
     ]
-    assert tests["n"].tolist() == [116, 119, 119]  # 3 refractory patients cannot relapse, 1 has no group
+    relapses = int((clinical["event"].drop("P7") == 1).sum())
+    assert tests["n"].tolist() == [116, 119, 119, relapses]  # 3 refractory patients cannot relapse, 1 has no group
     assert tests["p_value"].iloc[0] < 0.01
     counted = curves.groupby("endpoint")["events"].sum()
     assert counted.to_dict() == tests.set_index("endpoint")["events"].to_dict()
@@ -172,7 +174,7 @@ def test_compare_takes_the_same_patients_as_by_hand():
 def test_compare_with_one_group_draws_but_does_not_test():
     clinical = _clinical()
     curves, tests = compare(clinical, pd.Series("S1", index=clinical.index))
-    assert set(curves["endpoint"]) == {"relapse", "event_free", "overall"}
+    assert set(curves["endpoint"]) == {"relapse", "event_free", "overall", "after_relapse"}
     assert tests.empty
 
 

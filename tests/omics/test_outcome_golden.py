@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omics.outcome import cumulative_incidence, gray_test, kaplan_meier, logrank_test, relapse_within
+from omics.outcome import as_class, cumulative_incidence, gray_test, kaplan_meier, logrank_test
 from omics.outcome.curves import incidence, risk_table, survival
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -102,7 +102,7 @@ def test_tests_between_groups_as_r(case, name, test):
 def test_censoring_weights_as_r(case):
     name, patients, golden = case
     values = golden.set_index("quantity")["value"]
-    table = relapse_within(patients.rename(columns={"time": "event_time"}), HORIZON[name])
+    table = as_class(patients.rename(columns={"time": "event_time"}), "relapse", HORIZON[name])
     assert (table["weight"] > 0).sum() == values["weight_known"]
     assert table["weight"].max() == pytest.approx(values["weight_largest"], rel=RTOL)
     assert (table["weight"] ** 2).sum() == pytest.approx(values["weight_squares"], rel=RTOL)

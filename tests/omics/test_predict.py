@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict, cross_va
 
 from omics import cohort
 from omics.artefact import Provenance, digest, verify
-from omics.predict import MODELS, Model, RelapseClassifier, evaluate, load, predict, train
+from omics.predict import MODELS, Model, OutcomeClassifier, Question, Scheme, evaluate, frozen, load, predict, train
 from omics.predict.learning import target_of
 from omics.prepare import prepare
 from omics.schema import DataError, IntegrityError, UsageError
@@ -98,18 +98,18 @@ def store(tree: xr.DataTree, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def patients(store: Path) -> tuple[np.ndarray, np.ndarray]:
     prepared = cohort.open(store)
     ids = cohort.samples(prepared)
-    return ids, target_of(cohort.clinical_table(prepared), list(ids), HORIZON).outcome
+    return ids, target_of(cohort.clinical_table(prepared), list(ids), Question(horizon=HORIZON)).outcome
 
 
-def classifier(store: Path, **parameters: object) -> RelapseClassifier:
-    return RelapseClassifier(**{"store": store, "horizon": HORIZON, "mofa": MOFA, "n_inner": 2, **parameters})
+def classifier(store: Path, **parameters: object) -> OutcomeClassifier:
+    return OutcomeClassifier(**{"store": store, "horizon": HORIZON, "mofa": MOFA, "n_inner": 2, **parameters})
 
 
-def trained_arrays(fitted: RelapseClassifier) -> dict[str, np.ndarray]:
+def trained_arrays(fitted: OutcomeClassifier) -> dict[str, np.ndarray]:
     """Every array that the chain learnt."""
     arrays: dict[str, np.ndarray] = {}
-    assert fitted.integration_ is not None
-    for tree in (fitted.integration_.recipe.to_tree(), fitted.integration_.mofa.to_tree()):
+    assert fitted.representation_ is not None
+    for tree in (fitted.representation_.recipe.to_tree(), fitted.representation_.mofa.to_tree()):
         for part in tree.subtree:
             for name, array in part.to_dataset(inherit=False).variables.items():
                 arrays[f"{part.path}/{name}"] = np.asarray(array)
@@ -160,7 +160,13 @@ def test_held_out_rows_leave_every_trained_array_bit_identical(tree, store, pati
 def test_scikit_learn_drives_it_and_agrees_with_evaluate(store, patients):
     ids, y = patients
     result = evaluate(
-        store, horizon=HORIZON, models=("logistic",), mofa=MOFA, n_folds=3, n_inner=2, n_bootstrap=50, random_state=7
+        store,
+        horizon=HORIZON,
+        models=("logistic",),
+        mofa=MOFA,
+        n_bootstrap=50,
+        random_state=7,
+        scheme=Scheme(n_folds=3, n_inner=2),
     )
     table = cohort.to_table(cohort.node(result, "predictions"))
     ours = table[table["features"] == "both"].set_index("sample")
@@ -179,7 +185,9 @@ def test_cross_validate_runs_as_it_is(store, patients):
 
 
 def test_evaluate_finds_the_planted_driver_and_shows_three_rows(store):
-    result = evaluate(store, horizon=HORIZON, models=("logistic",), mofa=MOFA, n_folds=3, n_inner=2, n_bootstrap=200)
+    result = evaluate(
+        store, horizon=HORIZON, models=("logistic",), mofa=MOFA, n_bootstrap=200, scheme=Scheme(n_folds=3, n_inner=2)
+    )
     metrics = cohort.to_table(cohort.node(result, "metrics")).query("metric == 'auc'").set_index("features")
     assert set(metrics.index) == {"clinical", "omics", "both"}
     assert metrics.loc["omics", "lower"] > 0.5
@@ -199,7 +207,12 @@ def test_evaluate_finds_the_planted_driver_and_shows_three_rows(store):
 
 def test_every_patient_is_held_out_once_a_repeat(store):
     result = evaluate(
-        store, horizon=HORIZON, models=("logistic",), mofa=MOFA, n_folds=3, n_inner=2, n_repeats=2, n_bootstrap=50
+        store,
+        horizon=HORIZON,
+        models=("logistic",),
+        mofa=MOFA,
+        n_bootstrap=50,
+        scheme=Scheme(n_folds=3, n_inner=2, n_repeats=2),
     )
     table = cohort.to_table(cohort.node(result, "predictions"))
     counts = table.groupby(["repeat", "features", "sample"]).size()
@@ -214,7 +227,12 @@ def test_the_scheduler_does_not_change_a_number(store):
     def run(scheduler: str) -> pd.DataFrame:
         with dask.config.set(scheduler=scheduler):
             result = evaluate(
-                store, horizon=HORIZON, models=("logistic",), mofa=MOFA, n_folds=2, n_inner=2, n_bootstrap=20
+                store,
+                horizon=HORIZON,
+                models=("logistic",),
+                mofa=MOFA,
+                n_bootstrap=20,
+                scheme=Scheme(n_folds=2, n_inner=2),
             )
         return cohort.to_table(cohort.node(result, "predictions"))
 
@@ -223,7 +241,7 @@ def test_the_scheduler_does_not_change_a_number(store):
 
 def test_the_label_of_a_censored_patient_is_not_used(store, patients):
     ids, y = patients
-    weight = target_of(cohort.clinical_table(cohort.open(store)), list(ids), HORIZON).weight
+    weight = target_of(cohort.clinical_table(cohort.open(store)), list(ids), Question(horizon=HORIZON)).weight
     assert (weight == 0).any()
     flipped = np.where(weight == 0, 1 - y, y)
     first = classifier(store, features="clinical").fit(ids, y)
@@ -238,7 +256,12 @@ def test_a_model_that_cannot_be_fitted_is_listed(store, monkeypatch):
 
     monkeypatch.setitem(MODELS, "broken", Model(lambda seed: Broken(), [{}]))
     result = evaluate(
-        store, horizon=HORIZON, models=("logistic", "broken"), mofa=MOFA, n_folds=2, n_inner=2, n_bootstrap=20
+        store,
+        horizon=HORIZON,
+        models=("logistic", "broken"),
+        mofa=MOFA,
+        n_bootstrap=20,
+        scheme=Scheme(n_folds=2, n_inner=2),
     )
     folds = cohort.to_table(cohort.node(result, "folds")).set_index("model")
     assert folds.loc["broken", "error"].str.contains("singular").all()
@@ -255,7 +278,9 @@ def test_a_row_that_cannot_be_fitted_leaves_the_others_their_figures(store, monk
             return super().fit(X, y, sample_weight)
 
     monkeypatch.setitem(MODELS, "picky", Model(lambda seed: Picky(), [{}]))
-    result = evaluate(store, horizon=HORIZON, models=("picky",), mofa=MOFA, n_folds=2, n_inner=2, n_bootstrap=20)
+    result = evaluate(
+        store, horizon=HORIZON, models=("picky",), mofa=MOFA, n_bootstrap=20, scheme=Scheme(n_folds=2, n_inner=2)
+    )
     metrics = cohort.to_table(cohort.node(result, "metrics")).query("metric == 'auc'").set_index("features")["estimate"]
     assert metrics.notna().to_dict() == {"clinical": True, "omics": True, "both": False}
     gaps = cohort.to_table(cohort.node(result, "differences")).set_index("comparison")["estimate"]
@@ -268,9 +293,9 @@ def test_one_class_is_refused(tree, tmp_path):
     path = publish_prepared(
         xr.DataTree.from_dict({"/clinical": cohort.from_table(clinical, "sample"), **nodes}), tmp_path / "p.zarr"
     )
-    with pytest.raises(DataError, match="0 relapses"):
+    with pytest.raises(DataError, match="0 events"):
         evaluate(path, horizon=HORIZON, mofa=MOFA)
-    with pytest.raises(DataError, match="0 relapses"):
+    with pytest.raises(DataError, match="0 events"):
         train(path, tmp_path / "model", horizon=HORIZON, mofa=MOFA)
     assert not (tmp_path / "model").exists()
 
@@ -339,7 +364,14 @@ def test_a_type_that_is_not_ours_is_refused_even_with_a_valid_manifest(store, tm
         pass
 
     monkeypatch.setitem(MODELS, "foreign", Model(lambda seed: Foreign(), [{}]))
-    train(store, tmp_path / "model", model="foreign", features="clinical", horizon=HORIZON, n_inner=2)
+    settings = {"model": "foreign", "features": "clinical", "horizon": HORIZON, "n_inner": 2}
+    with pytest.raises(UsageError, match=r"holds types that a bundle may not: .*Foreign"):
+        train(store, tmp_path / "model", **settings)
+    assert not (tmp_path / "model").exists()
+    name = f"{Foreign.__module__}.{Foreign.__qualname__}"
+    with monkeypatch.context() as patch:  # as if somebody else had written it
+        patch.setattr(frozen, "TRUSTED", (*frozen.TRUSTED, name, f"{Foreign.__module__}.Foreign"))
+        train(store, tmp_path / "model", **settings)
     verify(tmp_path / "model", hashes=True)
     with pytest.raises(IntegrityError, match="not ours"):
         load(tmp_path / "model")
@@ -362,7 +394,12 @@ def test_noise_gives_no_prediction(tmp_path):
     for seed in range(12):
         store = publish_prepared(raw_cohort(n=120, seed=100 + seed, effect=0.0), tmp_path / f"{seed}.zarr")
         result = evaluate(
-            store, horizon=HORIZON, models=("logistic",), mofa=MOFA, n_folds=3, n_inner=2, n_bootstrap=300
+            store,
+            horizon=HORIZON,
+            models=("logistic",),
+            mofa=MOFA,
+            n_bootstrap=300,
+            scheme=Scheme(n_folds=3, n_inner=2),
         )
         metrics = cohort.to_table(cohort.node(result, "metrics")).query("metric == 'auc' and features == 'omics'")
         covered.append(bool(((metrics["lower"] <= 0.5) & (metrics["upper"] >= 0.5)).all()))

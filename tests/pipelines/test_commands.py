@@ -46,7 +46,7 @@ def test_the_commands_one_by_one_give_the_digests_of_a_run(omics, raw, finished,
         ("subtypes", at["factors"], at["subtypes"], "--n-subtypes", 3, "--resamples", 3, "--null-sets", 19),
         ("evaluate", at["prepared"], at["evaluation"], "--n-folds", 2, "--n-inner", 2, "--models", "logistic",
          "--n-factors", 3),
-        ("train", at["prepared"], at["model"], "--n-factors", 3),
+        ("train", at["prepared"], at["model"], "--n-factors", 3, "--evaluation", at["evaluation"]),
     ]  # fmt: skip
     for call in calls:
         result = omics(*call)
@@ -167,7 +167,7 @@ def test_info_of_subtypes(omics, finished):
     assert sum(figures["sizes"].values()) == info(omics, finished / "factors.zarr")["samples"]
     assert -1 <= figures["stability"] <= 1
     assert 0 < figures["structure_p_value"] <= 1
-    assert {row["endpoint"] for row in figures["tests"]} == {"relapse", "event_free", "overall"}
+    assert {row["endpoint"] for row in figures["tests"]} == {"relapse", "event_free", "overall", "after_relapse"}
     assert figures["relapse_p_value"] == next(r["p_value"] for r in figures["tests"] if r["test"] == "gray")
     assert "subtype" in {row["label"] for row in figures["agreement"]}
 

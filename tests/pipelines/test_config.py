@@ -10,6 +10,8 @@ import pytest
 
 from omics import simulate
 from omics.factors import MOFA
+from omics.outcome import ENDPOINTS
+from omics.predict import MODELS, REPRESENTATIONS
 from omics.schema import UsageError
 from pipelines import config
 
@@ -158,3 +160,14 @@ def test_the_choices_of_the_factors_are_those_of_the_model(name):
     for choice in spec.metadata["choices"]:
         MOFA(**{name: choice})._refuse_parameters()
     assert spec.metadata["choices"]
+
+
+def test_names_are_those_of_the_registries():
+    assert set(config.ENDPOINTS) == set(ENDPOINTS)
+    assert set(config.MODELS) == set(MODELS)
+    assert set(config.REPRESENTATIONS) == set(REPRESENTATIONS)
+
+
+def test_names_of_ones_own_are_allowed_beside_them(tmp_path):
+    chosen = config.load(write(tmp_path, "[ingest]\n[evaluate]\nmodels = ['forest', 'mine:model']"))
+    assert chosen.evaluate == config.Evaluate(models=("forest", "mine:model"))

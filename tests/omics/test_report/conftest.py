@@ -195,23 +195,30 @@ def make_subtypes(clinical: pd.DataFrame, label: np.ndarray, names: list[str], r
 
 def make_evaluation(difference: tuple[float, float, float] = (0.04, -0.02, 0.10)) -> xr.DataTree:
     rows, compared, folds = [], [], []
+    planned = [
+        ["clinical", "", 170, 41, 0.22, 4, 10.25, 320, 0],
+        ["omics", "factors", 170, 41, 0.22, 8, 5.125, 640, 0],
+        ["both", "factors", 170, 41, 0.22, 12, 3.4, 960, 0],
+    ]
     for model in ("logistic", "forest"):
         for features, auc in {"clinical": 0.66, "omics": 0.68, "both": 0.71}.items():
-            rows.append([features, model, "auc", auc, auc - 0.08, auc + 0.07, 170, 41])
-            rows.append([features, model, "brier", 0.16, 0.13, 0.19, 170, 41])
-            folds += [[0, f, features, model, 136, 34, "{}", ""] for f in range(5)]
-        compared.append(["both - clinical", model, "auc", *difference])
-        compared.append(["omics - clinical", model, "auc", 0.02, -0.08, 0.11])
+            made_of = "" if features == "clinical" else "factors"
+            rows.append([features, made_of, model, "auc", auc, auc - 0.08, auc + 0.07, 170, 41])
+            rows.append([features, made_of, model, "brier", 0.16, 0.13, 0.19, 170, 41])
+            folds += [[0, f, features, made_of, model, str(f), 136, 34, "{}", ""] for f in range(5)]
+        compared.append(["both - clinical", "factors", model, "auc", *difference])
+        compared.append(["omics - clinical", "factors", model, "auc", 0.02, -0.08, 0.11])
     folds[3][-1] = "ValueError: Solver <saga> did not converge"
     estimate = ["estimate", "lower", "upper"]
-    columns = ["repeat", "fold", "features", "model", "train", "test", "chosen", "error"]
+    keys = ["features", "representation", "model"]
+    columns = ["repeat", "fold", *keys, "held_out", "train", "test", "chosen", "error"]
+    counted = ["patients", "events", "risk", "parameters", "events_per_parameter", "needed", "enough"]
     return xr.DataTree.from_dict(
         {
             "/": xr.Dataset(attrs={"horizon": 5.0, "clinical_variables": ["age", "sex", "wbc", "mrd"]}),
-            "/metrics": from_table(
-                pd.DataFrame(rows, columns=["features", "model", "metric", *estimate, "n", "events"])
-            ),
-            "/differences": from_table(pd.DataFrame(compared, columns=["comparison", "model", "metric", *estimate])),
+            "/metrics": from_table(pd.DataFrame(rows, columns=[*keys, "metric", *estimate, "n", "events"])),
+            "/differences": from_table(pd.DataFrame(compared, columns=["comparison", *keys[1:], "metric", *estimate])),
+            "/planning": from_table(pd.DataFrame(planned, columns=[*keys[:2], *counted])),
             "/folds": from_table(pd.DataFrame(folds, columns=columns)),
         }
     )
