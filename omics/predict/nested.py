@@ -219,17 +219,28 @@ def _held(job: Job, outcome: pd.Series, clinical: pd.DataFrame, columns: Sequenc
     *inner, whole = job.scores
     try:
         chosen, loss = learner.choose(job.outer.inner, inner)
-        pipeline = learner.fit(learner.table(whole and whole.train, job.outer.train), chosen)
+        table = learner.table(whole and whole.train, job.outer.train)
+        pipeline = learner.fit(table, chosen)
     except (ValueError, ArithmeticError, OmicsError) as error:
         return Held(nothing, "", np.inf, f"{type(error).__name__}: {error}", "")
     chance = probability(pipeline, learner.table(whole and whole.held_out, job.outer.held_out))
     settings = json.dumps(dict(chosen), sort_keys=True)
-    return Held(chance, settings, loss, "", _digest(pipeline, settings, loss))
+    return Held(chance, settings, loss, "", _digest(pipeline, table, settings, loss))
 
 
-def _digest(pipeline: Pipeline, settings: str, loss: float) -> str:
-    """Hash of a fitted model, of the settings that the inner folds chose and of their loss."""
-    return hashlib.sha256(frozen.to_bytes(pipeline) + settings.encode() + repr(loss).encode()).hexdigest()
+def _digest(pipeline: Pipeline, table: pd.DataFrame, settings: str, loss: float) -> str:
+    """Hash of a fitted model, of its predictions of the training rows, and of what the inner folds chose and its loss.
+
+    A user's own estimator may hold what differs from run to run, such as counters: then its predictions stand for it.
+    """
+    parts = [probability(pipeline, table).tobytes(), settings.encode(), repr(loss).encode()]
+    try:
+        stored = frozen.to_bytes(pipeline)
+    except (TypeError, ValueError, AttributeError):  # skops cannot write it
+        stored = b""
+    if stored and not frozen.foreign_types(stored):
+        parts.append(stored)
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def _with_best(jobs: list[Job], held: list[Held]) -> tuple[list[Job], list[Held]]:
