@@ -309,6 +309,20 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             _row("needed", "integer", "patients that Riley's criteria ask for"),
             _row("enough", "integer", "1 if there are as many, else 0: the figures are descriptive"),
         ),
+        "audit": (
+            _row("check", "text", "predictors, samples, trace, noise or permutation"),
+            _row("what", "text", "what was checked"),
+            _row("passed", "integer", "1 if nothing leaked"),
+            _row("detail", "text", "what was found"),
+        ),
+        "seen": (
+            _row("repeat", "integer", "repeat of the cross-validation"),
+            _row("fold", "integer", "outer fold"),
+            _row("split", "text", "outer, or number of the inner fold"),
+            _row("step", "text", "what learnt"),
+            _row("rows", "integer", "rows that it was given"),
+            _row("held_out_rows", "integer", "rows among them that were held out: 0 unless something leaked"),
+        ),
         "permutations": (
             *_PREDICTORS,
             _row("estimate", "float", "AUC with the real outcome"),

@@ -150,8 +150,29 @@ def evaluate(source: Path, output: Path, settings: config.Evaluate, *, seed: int
     with _published("evaluation", output, source, parameters, overwrite) as write:
         arguments = _arguments(settings)
         scheme = predict.Scheme(file=arguments.pop("splits"), **{name: arguments.pop(name) for name in _SCHEME})
-        n_permutations = arguments.pop("permutations")
-        write(predict.evaluate(source, scheme=scheme, n_permutations=n_permutations, random_state=seed, **arguments))
+        more = {"n_permutations": arguments.pop("permutations"), "scratch": output.parent, "random_state": seed}
+        tree = predict.evaluate(source, scheme=scheme, **more, **arguments)
+        write(tree)
+    _refuse_leak(output, tree)
+
+
+def _refuse_leak(output: Path, evaluation: xr.DataTree) -> None:
+    """Fail after the evaluation was published, with the evidence in it, if its audit found a leak.
+
+    Raises
+    ------
+    DataError
+        A check did not pass.
+    """
+    if "audit" not in evaluation.children:
+        return
+    failed = predict.failures(cohort.to_table(cohort.node(evaluation, "audit")))
+    if failed:
+        raise DataError(
+            "the audit failed, so the figures cannot be believed:\n    " + "\n    ".join(failed),
+            where=str(output),
+            fix="mend the representation or model of your own that is named; omics info shows all checks",
+        )
 
 
 #: Settings of the evaluation that say how patients are held out.

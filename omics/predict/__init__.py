@@ -1,5 +1,6 @@
 """Prediction that does not leak: the classifier over sample ids, nested evaluation, frozen bundles."""
 
+from omics.predict.audit import failures
 from omics.predict.bundle import Bundle, load, predict, train
 from omics.predict.classifier import OutcomeClassifier
 from omics.predict.evaluation import evaluate
@@ -21,6 +22,7 @@ __all__ = [
     "Scheme",
     "Training",
     "evaluate",
+    "failures",
     "load",
     "minimum_sample_size",
     "predict",

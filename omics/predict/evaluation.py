@@ -13,10 +13,10 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from omics import cohort
+from omics.predict import audit as auditing
 from omics.predict import nested, scoring
 from omics.predict.learning import Question
 from omics.predict.nested import Study, study_of
-from omics.predict.representations import representation_named
 from omics.predict.sample_size import minimum_sample_size
 from omics.predict.splits import Scheme
 
@@ -35,6 +35,8 @@ def evaluate(
     mofa: Mapping[str, Any] | None = None,
     scheme: Scheme | None = None,
     n_permutations: int = 0,
+    audit: bool = False,
+    scratch: str | os.PathLike[str] | None = None,
     n_bootstrap: int = 2000,
     random_state: int = 0,
 ) -> xr.DataTree:
@@ -68,6 +70,10 @@ def evaluate(
         How patients are held out.
     n_permutations : int
         Runs with permuted outcomes, on the same folds; fits that do not look at the outcome are used again.
+    audit : bool
+        Prove that nothing leaked, by :func:`omics.predict.audit.audit`: about doubles the time.
+    scratch : path, optional
+        Folder for the copies of the store that the audit makes, which every worker must reach.
     n_bootstrap : int
         Resamples of patients for the intervals.
     random_state : int
@@ -77,7 +83,7 @@ def evaluate(
     -------
     xarray.DataTree
         Nodes ``/planning``, ``/predictions``, ``/metrics``, ``/differences``, ``/folds``, with `n_permutations` also
-        ``/permutations`` (see :mod:`omics.schema`), and ``/clinical``.
+        ``/permutations``, with `audit` also ``/audit`` and ``/seen`` (see :mod:`omics.schema`), and ``/clinical``.
 
     Raises
     ------
@@ -111,6 +117,8 @@ def evaluate(
     }
     if n_permutations:
         tables["permutations"] = permutations(study, outer, fitted, metrics, n_permutations)
+    if audit:
+        tables |= auditing.audit(study, outer, fitted, jobs, held, scratch=scratch)
     return nested.tree_of(_summary(study), tables, cohort.node(cohort.open(store, noun="prepared"), "clinical"))
 
 
@@ -167,7 +175,7 @@ def permutations(
     drawn = []
     for number in range(n_permutations):
         other = nested.permuted(study, study.random_state + 1 + number)
-        jobs, held = nested.run(other, outer, refitted(other, outer, fitted))
+        jobs, held = nested.run(other, outer, nested.refitted(other, outer, fitted))
         predicted = nested.predictions(other, jobs, held)
         drawn.append(scoring.areas(predicted))
     real = metrics[metrics["metric"] == "auc"]
@@ -184,21 +192,6 @@ def permutations(
         p_value=np.where(real["estimate"].notna(), (1 + as_large) / (1 + known), np.nan),
         permutations=known,
     )
-
-
-def refitted(study: Study, outer: Sequence[Any], fitted: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """The tables, with those of representations that look at the outcome fitted anew."""
-    supervised = [name for name in study.representations if representation_named(name).supervised]
-    if not supervised:
-        return [list(of_fold) for of_fold in fitted]
-    anew = nested.fit_tables(study, outer, supervised)
-    return [
-        [
-            one._replace(tables={**one.tables, **new.tables}, errors={**one.errors, **new.errors})
-            for one, new in zip(old_fold, new_fold, strict=True)
-        ]
-        for old_fold, new_fold in zip(fitted, anew, strict=True)
-    ]
 
 
 def _summary(study: Study) -> dict[str, Any]:

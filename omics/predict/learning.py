@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from omics.outcome import as_class, endpoint, endpoint_named
-from omics.predict.models import build_pipeline, design_table, model_named, probability
+from omics.predict.models import design_table, encoding, model_named
 from omics.predict.splits import UNKNOWN, Split
 from omics.schema import DataError
 
@@ -136,35 +136,13 @@ class Learner:
 
     def fit(self, table: pd.DataFrame, settings: Mapping[str, Any]) -> Pipeline:
         """Fit the model with `settings` on the rows of known outcome."""
-        pipeline = build_pipeline(table, self.model, settings, self.random_state)
-        if model_named(self.model).learns == "time":
-            if not self.question.timed:
-                raise DataError(
-                    f"model '{self.model}' needs times, which '{self.question.endpoint}' has not",
-                    fix="choose a model of classes",
-                )
-            pipeline.set_params(model__horizon=self.question.horizon)
-            times = self.question.times(self.clinical.loc[table.index])
-            times = times[times["entry"] <= 0]  # who entered late is known only because nothing had happened
-            return pipeline.fit(table.loc[times.index], times[["time", "event"]].to_numpy(dtype=float))
-        weight = target_of(self.clinical, table.index, self.question).weight
-        known = weight > 0
-        rows, outcome, weight = table[known], self.outcome[table.index][known], weight[known]
-        if has_fit_parameter(pipeline["model"], "sample_weight"):
-            return pipeline.fit(rows, outcome, model__sample_weight=weight)
-        times_each = np.repeat(np.arange(len(weight)), _repeats(weight))
-        return pipeline.fit(rows.iloc[times_each], outcome.iloc[times_each])
-
-    def loss(self, pipeline: Pipeline, held: pd.DataFrame) -> float:
-        """Weighted log loss of a fitted model on held-out rows."""
-        weight = target_of(self.clinical, held.index, self.question).weight
-        known = weight > 0
-        chance = np.clip(probability(pipeline, held[known]), _CLIP, 1 - _CLIP)
-        happened = self.outcome[held.index][known].to_numpy() == 1
-        return float(-np.sum(weight[known] * np.where(happened, np.log(chance), np.log1p(-chance))))
+        rows, known = self._known(table)
+        encode = encoding(rows)
+        model = self._fitted(encode.fit_transform(rows), known, settings)
+        return Pipeline([("encode", encode), ("model", model)])
 
     def choose(self, splits: Sequence[Split], scores: Sequence[FoldScores | None]) -> tuple[Mapping[str, Any], float]:
-        """Settings of the least loss over the inner folds, and that loss.
+        """Settings of the least weighted log loss over the inner folds, and that loss.
 
         Parameters
         ----------
@@ -173,14 +151,59 @@ class Learner:
         scores : sequence of FoldScores or None
             Tables of each inner fold, from what was fitted inside it; None for clinical predictors alone.
         """
-        folds = [
-            (self.table(part and part.train, train), self.table(part and part.held_out, held))
-            for (train, held), part in zip(splits, scores, strict=True)
-        ]
         grid = model_named(self.model).grid
-        losses = [sum(self.loss(self.fit(train, settings), held) for train, held in folds) for settings in grid]
+        losses = np.zeros(len(grid))
+        for (train, held), part in zip(splits, scores, strict=True):
+            rows, known = self._known(self.table(part and part.train, train))
+            encode = encoding(rows)
+            learnt = encode.fit_transform(rows)
+            judged, asked = self._judged(self.table(part and part.held_out, held))
+            away = encode.transform(judged)
+            losses += [asked.loss(self._fitted(learnt, known, settings).predict_proba(away)[:, 1]) for settings in grid]
         least = int(np.argmin(losses))
-        return grid[least], losses[least]
+        return grid[least], float(losses[least])
+
+    def _known(self, table: pd.DataFrame) -> tuple[pd.DataFrame, _Known]:
+        """Rows to learn from, and what is known of them."""
+        if model_named(self.model).learns == "time":
+            if not self.question.timed:
+                raise DataError(
+                    f"model '{self.model}' needs times, which '{self.question.endpoint}' has not",
+                    fix="choose a model of classes",
+                )
+            times = self.question.times(self.clinical.loc[table.index])
+            times = times[times["entry"] <= 0]  # who entered late is known only because nothing had happened
+            return table.loc[times.index], _Known(times[["time", "event"]].to_numpy(dtype=float), np.ones(len(times)))
+        return self._judged(table)
+
+    def _judged(self, table: pd.DataFrame) -> tuple[pd.DataFrame, _Known]:
+        """Rows whose class is known at the horizon, their classes and weights."""
+        weight = target_of(self.clinical, table.index, self.question).weight
+        known = weight > 0
+        return table[known], _Known(self.outcome[table.index][known].to_numpy(), weight[known])
+
+    def _fitted(self, rows: np.ndarray, known: _Known, settings: Mapping[str, Any]) -> Any:
+        """The model with `settings`, fitted on encoded rows."""
+        registered = model_named(self.model)
+        model = registered.build(self.random_state).set_params(**settings)
+        if registered.learns == "time":
+            return model.set_params(horizon=self.question.horizon).fit(rows, known.outcome)
+        if has_fit_parameter(model, "sample_weight"):
+            return model.fit(rows, known.outcome, sample_weight=known.weight)
+        times_each = np.repeat(np.arange(len(rows)), _repeats(known.weight))
+        return model.fit(rows[times_each], known.outcome[times_each])
+
+
+class _Known(NamedTuple):
+    """What is known of some rows: class (0 or 1) or time and code of the event, and weight."""
+
+    outcome: np.ndarray
+    weight: np.ndarray
+
+    def loss(self, chance: np.ndarray) -> float:
+        """Weighted log loss of predicted probabilities."""
+        chance = np.clip(chance, _CLIP, 1 - _CLIP)
+        return float(-np.sum(self.weight * np.where(self.outcome == 1, np.log(chance), np.log1p(-chance))))
 
 
 def _repeats(weight: np.ndarray) -> np.ndarray:

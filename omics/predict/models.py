@@ -144,36 +144,20 @@ def design_table(scores: pd.DataFrame | None, clinical: pd.DataFrame, columns: S
     return pd.concat(parts, axis=1)
 
 
-def build_pipeline(table: pd.DataFrame, model: str, settings: Mapping[str, Any], random_state: int) -> Pipeline:
-    """Unfitted pipeline for `table`: impute, scale, one-hot, then the model with `settings`."""
+def encoding(table: pd.DataFrame) -> ColumnTransformer:
+    """Unfitted encoding of `table`: numbers imputed by their median and standardised, texts as indicators."""
     text = [str(name) for name in table if table[name].dtype.kind in "OTU"]
     numbers = [str(name) for name in table if name not in text]
-    encode = ColumnTransformer(
+    numeric = Pipeline(
+        [("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]
+    )
+    indicator = Pipeline(
         [
-            (
-                "numbers",
-                Pipeline(
-                    [
-                        ("impute", SimpleImputer(strategy="median", keep_empty_features=True)),
-                        ("scale", StandardScaler()),
-                    ]
-                ),
-                numbers,
-            ),
-            (
-                "text",
-                Pipeline(
-                    [
-                        ("impute", SimpleImputer(strategy="constant", fill_value="missing")),
-                        ("indicator", OneHotEncoder(drop="if_binary", handle_unknown="ignore", sparse_output=False)),
-                    ]
-                ),
-                text,
-            ),
+            ("impute", SimpleImputer(strategy="constant", fill_value="missing")),
+            ("indicator", OneHotEncoder(drop="if_binary", handle_unknown="ignore", sparse_output=False)),
         ]
     )
-    estimator = model_named(model).build(random_state).set_params(**settings)
-    return Pipeline([("encode", encode), ("model", estimator)])
+    return ColumnTransformer([("numbers", numeric, numbers), ("text", indicator, text)])
 
 
 def probability(pipeline: Pipeline, table: pd.DataFrame) -> np.ndarray:

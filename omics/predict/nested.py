@@ -169,13 +169,30 @@ class Job(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a job found: predictions of the held-out rows, settings chosen, their loss, and a digest of the model."""
+    """What a job found.
+
+    Attributes
+    ----------
+    probability : ndarray
+        Predictions of the held-out rows, NaN if the fit failed.
+    chosen : str
+        Settings that the inner folds chose, JSON.
+    loss : float
+        Their loss in the inner folds.
+    error : str
+        Why the fit failed.
+    digest : str
+        Hash of the fitted model.
+    seen : ndarray of str
+        Rows on which settings were chosen and the model was fitted.
+    """
 
     probability: np.ndarray
     chosen: str
     loss: float
     error: str
     digest: str
+    seen: np.ndarray
 
 
 def fit_tables(study: Study, outer: Sequence[OuterFold], names: Sequence[str] | None = None) -> list[list[FoldTables]]:
@@ -213,7 +230,7 @@ def _held(job: Job, outcome: pd.Series, clinical: pd.DataFrame, columns: Sequenc
     """Choose, fit, predict. A model that cannot be fitted is a result that is listed, not a crash."""
     nothing = np.full(len(job.outer.held_out), np.nan)
     if job.error:
-        return Held(nothing, "", np.inf, job.error, "")
+        return Held(nothing, "", np.inf, job.error, "", _nobody())
     used = columns if job.features != "omics" else []
     learner = Learner(job.model, question, outcome[job.outer.train], clinical, used, job.outer.seed)
     *inner, whole = job.scores
@@ -222,10 +239,16 @@ def _held(job: Job, outcome: pd.Series, clinical: pd.DataFrame, columns: Sequenc
         table = learner.table(whole and whole.train, job.outer.train)
         pipeline = learner.fit(table, chosen)
     except (ValueError, ArithmeticError, OmicsError) as error:
-        return Held(nothing, "", np.inf, f"{type(error).__name__}: {error}", "")
+        return Held(nothing, "", np.inf, f"{type(error).__name__}: {error}", "", _nobody())
     chance = probability(pipeline, learner.table(whole and whole.held_out, job.outer.held_out))
     settings = json.dumps(dict(chosen), sort_keys=True)
-    return Held(chance, settings, loss, "", _digest(pipeline, table, settings, loss))
+    used_rows = [table.index, *(index for split in job.outer.inner for index in split)]
+    seen = np.unique(np.concatenate([np.asarray(rows, dtype=object) for rows in used_rows]))
+    return Held(chance, settings, loss, "", _digest(pipeline, table, settings, loss), seen)
+
+
+def _nobody() -> np.ndarray:
+    return np.array([], dtype=object)
 
 
 def _digest(pipeline: Pipeline, table: pd.DataFrame, settings: str, loss: float) -> str:
@@ -313,6 +336,23 @@ def permuted(study: Study, seed: int) -> Study:
         values[rows] = dealt[name].to_numpy()
         clinical[name] = values
     return replace(study, clinical=clinical)
+
+
+def refitted(
+    study: Study, outer: Sequence[OuterFold], fitted: Sequence[Sequence[FoldTables]]
+) -> list[list[FoldTables]]:
+    """The tables, with those of representations that look at the outcome fitted anew."""
+    supervised = [name for name in study.representations if representation_named(name).supervised]
+    if not supervised:
+        return [list(of_fold) for of_fold in fitted]
+    anew = fit_tables(study, outer, supervised)
+    return [
+        [
+            one._replace(tables={**one.tables, **new.tables}, errors={**one.errors, **new.errors})
+            for one, new in zip(old_fold, new_fold, strict=True)
+        ]
+        for old_fold, new_fold in zip(fitted, anew, strict=True)
+    ]
 
 
 def tree_of(summary: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], clinical: xr.Dataset) -> xr.DataTree:

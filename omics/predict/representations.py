@@ -237,11 +237,14 @@ class FoldTables(NamedTuple):
         Representation that could not be fitted to the reason.
     digests : mapping
         Representation to a hash of all that it learnt.
+    seen : ndarray of str
+        Rows that it was given to learn from.
     """
 
     tables: Mapping[str, FoldScores]
     errors: Mapping[str, str]
     digests: Mapping[str, str]
+    seen: np.ndarray
 
 
 def fold_tables(
@@ -281,7 +284,7 @@ def fold_tables(
             continue
         tables[name] = FoldScores(fitted.scores(train), fitted.scores(held_out))
         digests[name] = hashlib.sha256(b"".join(learnt(fitted, tables[name].train))).hexdigest()
-    return FoldTables(tables, errors, digests)
+    return FoldTables(tables, errors, digests, cohort.samples(train))
 
 
 def training_of(
