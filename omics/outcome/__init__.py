@@ -1,10 +1,12 @@
 """Outcomes of patients: endpoints, curves, tests between groups, and measures of a prediction."""
 
+from omics.outcome.calibration import calibration_table, decision_curve
 from omics.outcome.comparison import GroupTest, compare, gray_test, logrank_test
 from omics.outcome.curves import cumulative_incidence, kaplan_meier
 from omics.outcome.endpoints import ENDPOINTS, Endpoint, endpoint, endpoint_named, relapse_timing, supported
 from omics.outcome.horizon import as_class, within
 from omics.outcome.metrics import Interval, auc, auc_difference, auc_interval, brier, brier_interval
+from omics.outcome.performance import concordance, concordance_difference, integrated_brier, performance
 from omics.outcome.predictors import OUTCOME_COLUMNS, Chosen, predictors, refuse_relapse_samples, with_timing
 
 __all__ = [
@@ -20,13 +22,19 @@ __all__ = [
     "auc_interval",
     "brier",
     "brier_interval",
+    "calibration_table",
     "compare",
+    "concordance",
+    "concordance_difference",
     "cumulative_incidence",
+    "decision_curve",
     "endpoint",
     "endpoint_named",
     "gray_test",
+    "integrated_brier",
     "kaplan_meier",
     "logrank_test",
+    "performance",
     "predictors",
     "refuse_relapse_samples",
     "relapse_timing",

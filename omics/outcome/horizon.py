@@ -60,7 +60,7 @@ def within(table: pd.DataFrame, horizon: float, *, cause: int = 1) -> pd.DataFra
     index = table.index[early]
     result = pd.DataFrame({"outcome": 0, "weight": 0.0}, index=table.index)
     result.loc[index, "outcome"] = ((event == cause) & (time <= horizon)).astype(int)
-    result.loc[index[followed], "weight"] = 1.0 / _uncensored_before(at[followed], time, event)
+    result.loc[index[followed], "weight"] = 1.0 / uncensored_before(at[followed], time, event)
     result.attrs = {**table.attrs, "late_entry": int((~early).sum())}
     return result
 
@@ -121,7 +121,7 @@ def _as_recorded(clinical: pd.DataFrame, name: str) -> pd.DataFrame:
     return table
 
 
-def _uncensored_before(at: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
+def uncensored_before(at: np.ndarray, time: np.ndarray, event: np.ndarray) -> np.ndarray:
     """G(at-): the chance to be still uncensored just before each time of `at`."""
     table = risk_table(time, event, cause=RELAPSE)
     left = table.at_risk - table.events - table.competing  # at risk of censoring: events come first

@@ -81,7 +81,7 @@ class _Pairs(NamedTuple):
         """AUC for each row of multiplicities, shapes (draw, event) and (draw, non-event); NaN without pairs."""
         concordant = ((events @ self.concordant) * others).sum(axis=1)
         total = ((events @ self.total) * others).sum(axis=1)
-        return _ratio(concordant, total)
+        return ratio(concordant, total)
 
 
 def auc(outcome: Any, score: Any, weight: Any = None, strata: Any = None) -> float:
@@ -144,7 +144,7 @@ def auc_interval(
     scored = _scored(outcome, score, weight, strata)
     pairs = _pairs(scored)
     drawn = _draw_by_class(scored, n_bootstrap, random_state)
-    variance = _variance(scored, [one.auc(*drawn) for one in pairs], min(scored.events, scored.others))
+    variance = variance_of(scored.strata, [one.auc(*drawn) for one in pairs], min(scored.events, scored.others))
     return _on_logit_scale(scored, _auc(pairs), variance, confidence)
 
 
@@ -184,7 +184,7 @@ def auc_difference(
     drawn = _draw_by_class(first, n_bootstrap, random_state)
     draws = [one.auc(*drawn) - other.auc(*drawn) for one, other in zip(pairs, other_pairs, strict=True)]
     difference = _auc(pairs) - _auc(other_pairs)
-    half_width = _quantile(confidence) * np.sqrt(_variance(first, draws, min(first.events, first.others)))
+    half_width = quantile_of(confidence) * np.sqrt(variance_of(first.strata, draws, min(first.events, first.others)))
     n = first.events + first.others
     return Interval(difference, difference - float(half_width), difference + float(half_width), n, first.events)
 
@@ -241,9 +241,9 @@ def brier_interval(
     scored = _scored(outcome, probability, weight, strata)
     loss, weight = _losses(scored)  # (repeat, patient)
     n = loss.shape[1]
-    times = _multiplicities(np.random.default_rng(random_state), n_bootstrap, n)
-    draws = [_ratio(times @ one, times @ total) for one, total in zip(loss, weight, strict=True)]
-    variance = _variance(scored, draws, n)
+    times = multiplicities(np.random.default_rng(random_state), n_bootstrap, n)
+    draws = [ratio(times @ one, times @ total) for one, total in zip(loss, weight, strict=True)]
+    variance = variance_of(scored.strata, draws, n)
     return _on_logit_scale(scored, float(loss.sum() / weight.sum()), variance, confidence)
 
 
@@ -294,40 +294,53 @@ def _losses(scored: _Scored) -> tuple[np.ndarray, np.ndarray]:
     return (scored.weight * error**2)[:, scored.known], scored.weight[:, scored.known]
 
 
-def _variance(scored: _Scored, draws: list[np.ndarray], smallest: int) -> float:
-    """Variance of a measure from its draws in each repeat; `smallest` is the smallest group that was resampled."""
+def variance_of(strata: np.ndarray, draws: list[np.ndarray], smallest: int) -> float:
+    """Variance of a measure from its draws in each repeat, widened for folds whose training patients overlap.
+
+    Parameters
+    ----------
+    strata : ndarray, shape (repeat, patient)
+        Folds.
+    draws : list of ndarray
+        Values of the measure over the draws, for each repeat.
+    smallest : int
+        Size of the smallest group that was resampled.
+    """
     if smallest < 2:
         return np.nan
     unbiased = smallest / (smallest - 1.0)  # a bootstrap of m patients shows (m - 1) / m of their variance
-    folds = np.mean([len(np.unique(fold)) for fold in scored.strata])
+    folds = np.mean([len(np.unique(fold)) for fold in strata])
     repeats = [drawn for drawn in draws if np.isfinite(drawn).any()]  # the fits of a whole repeat may have failed
+    if not repeats:
+        return np.nan
     if folds == 1:
         return float(unbiased * np.nanvar(np.mean(repeats, axis=0)))
     overlap = 1.0 / len(repeats) + folds / (folds - 1.0)
     return float(unbiased * overlap * np.mean(np.nanvar(repeats, axis=1)))
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Part by whole, NaN where there is nothing."""
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
 def _on_logit_scale(scored: _Scored, estimate: float, variance: float, confidence: float) -> Interval:
     inside = estimate if 0 < estimate < 1 else np.nan
-    half_width = _quantile(confidence) * np.sqrt(variance) / (inside * (1.0 - inside))
+    half_width = quantile_of(confidence) * np.sqrt(variance) / (inside * (1.0 - inside))
     lower, upper = expit(logit(inside) - half_width), expit(logit(inside) + half_width)
     return Interval(estimate, float(lower), float(upper), scored.events + scored.others, scored.events)
 
 
-def _quantile(confidence: float) -> float:
+def quantile_of(confidence: float) -> float:
+    """Quantile of the normal distribution for a two-sided interval."""
     return float(ndtri(0.5 + confidence / 2.0))
 
 
 def _draw_by_class(scored: _Scored, n_bootstrap: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(random_state)
-    return _multiplicities(rng, n_bootstrap, scored.events), _multiplicities(rng, n_bootstrap, scored.others)
+    return multiplicities(rng, n_bootstrap, scored.events), multiplicities(rng, n_bootstrap, scored.others)
 
 
-def _multiplicities(rng: np.random.Generator, n_bootstrap: int, n: int) -> np.ndarray:
+def multiplicities(rng: np.random.Generator, n_bootstrap: int, n: int) -> np.ndarray:
     """How often each of `n` patients is drawn, shape (draw, patient)."""
     return rng.multinomial(n, np.full(n, 1.0 / n), size=n_bootstrap).astype(float)

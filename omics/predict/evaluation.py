@@ -82,8 +82,9 @@ def evaluate(
     Returns
     -------
     xarray.DataTree
-        Nodes ``/planning``, ``/predictions``, ``/metrics``, ``/differences``, ``/folds``, with `n_permutations` also
-        ``/permutations``, with `audit` also ``/audit`` and ``/seen`` (see :mod:`omics.schema`), and ``/clinical``.
+        Nodes ``/planning``, ``/predictions``, ``/metrics``, ``/differences``, ``/folds`` and ``/clinical``; for endpoints
+        with times ``/calibration`` and ``/decision``; with `n_permutations` ``/permutations``; with `audit` ``/audit``
+        and ``/seen`` (see :mod:`omics.schema`).
 
     Raises
     ------
@@ -107,16 +108,15 @@ def evaluate(
     fitted = nested.fit_tables(study, outer)
     jobs, held = nested.run(study, outer, fitted)
     predicted = nested.predictions(study, jobs, held)
-    metrics, differences = scoring.figures(predicted, n_bootstrap, random_state)
+    figures = scoring.figures(predicted, horizon, n_bootstrap, random_state)
     tables = {
         "planning": planning(study, jobs),
         "predictions": predicted,
-        "metrics": metrics,
-        "differences": differences,
+        **figures,
         "folds": nested.folds(jobs, held),
     }
     if n_permutations:
-        tables["permutations"] = permutations(study, outer, fitted, metrics, n_permutations)
+        tables["permutations"] = permutations(study, outer, fitted, figures["metrics"], n_permutations)
     if audit:
         tables |= auditing.audit(study, outer, fitted, jobs, held, scratch=scratch)
     return nested.tree_of(_summary(study), tables, cohort.node(cohort.open(store, noun="prepared"), "clinical"))
