@@ -8,6 +8,7 @@ from omics.outcome.horizon import as_class, within
 from omics.outcome.metrics import Interval, auc, auc_difference, auc_interval, brier, brier_interval
 from omics.outcome.performance import concordance, concordance_difference, integrated_brier, performance
 from omics.outcome.predictors import OUTCOME_COLUMNS, Chosen, predictors, refuse_relapse_samples, with_timing
+from omics.outcome.regression import Regression, cox, fine_gray, proportional_hazards_test, transplant_intervals
 
 __all__ = [
     "ENDPOINTS",
@@ -16,6 +17,7 @@ __all__ = [
     "Endpoint",
     "GroupTest",
     "Interval",
+    "Regression",
     "as_class",
     "auc",
     "auc_difference",
@@ -26,19 +28,23 @@ __all__ = [
     "compare",
     "concordance",
     "concordance_difference",
+    "cox",
     "cumulative_incidence",
     "decision_curve",
     "endpoint",
     "endpoint_named",
+    "fine_gray",
     "gray_test",
     "integrated_brier",
     "kaplan_meier",
     "logrank_test",
     "performance",
     "predictors",
+    "proportional_hazards_test",
     "refuse_relapse_samples",
     "relapse_timing",
     "supported",
+    "transplant_intervals",
     "with_timing",
     "within",
 ]

@@ -71,7 +71,9 @@ def gray_test(time: Any, event: Any, group: Any, *, cause: int = RELAPSE) -> Gro
     return GroupTest(result.stat, result.df, result.pvalue, n, events)
 
 
-def logrank_test(time: Any, event: Any, group: Any, *, entry: Any | None = None) -> GroupTest:
+def logrank_test(
+    time: Any, event: Any, group: Any, *, entry: Any | None = None, strata: Any | None = None
+) -> GroupTest:
     """Log-rank test that survival is the same in all groups.
 
     With ``e_g = sum_t d Y_g / Y`` the events expected in group g and the hypergeometric covariance
@@ -85,6 +87,8 @@ def logrank_test(time: Any, event: Any, group: Any, *, entry: Any | None = None)
         Group of each patient.
     entry : array-like, shape (patient,), optional
         Time at which follow-up of each patient began, by default 0.
+    strata : array-like, shape (patient,), optional
+        Groups within which patients are compared; excesses and covariances are summed over them.
 
     Raises
     ------
@@ -92,19 +96,33 @@ def logrank_test(time: Any, event: Any, group: Any, *, entry: Any | None = None)
         As :func:`gray_test`.
     """
     number = _group_numbers(group)
-    table = risk_table(time, np.asarray(event) != CENSORED, cause=1, group=number, entry=entry)
-    compared = _compared(table)
-    n, events, df = len(number), int(table.events.sum()), max(int(compared.sum()) - 1, 0)
+    time, happened = np.asarray(time, dtype=float), np.asarray(event) != CENSORED
+    start = np.zeros(len(time)) if entry is None else np.asarray(entry, dtype=float)
+    stratum = np.zeros(len(time), dtype=int) if strata is None else _group_numbers(strata, least=1)
+    groups = number.max() + 1
+    excess, covariance = np.zeros(groups), np.zeros((groups, groups))
+    compared = np.zeros(groups, dtype=bool)
+    for one in np.unique(stratum):
+        rows = stratum == one
+        table = risk_table(time[rows], happened[rows], cause=1, group=number[rows], entry=start[rows], groups=groups)
+        expected, spread = _hypergeometric(table)
+        excess += table.events.sum(axis=0) - expected
+        covariance += spread
+        compared |= _compared(table)
+    n, events, df = len(number), int(happened.sum()), max(int(compared.sum()) - 1, 0)
     if df < 1:
         return GroupTest(np.nan, df, np.nan, n, events)
-    total, at_risk = table.events.sum(axis=1), table.at_risk.sum(axis=1)
-    share = table.at_risk / at_risk[:, None]  # (time, group)
-    excess = (table.events - total[:, None] * share).sum(axis=0)  # (group,)
-    scale = total * (at_risk - total) / np.maximum(at_risk - 1.0, 1.0)
-    covariance = np.diag(scale @ share) - (share * scale[:, None]).T @ share  # (group, group), of rank df
     kept = np.flatnonzero(compared)[:-1]
     statistic = float(excess[kept] @ np.linalg.pinv(covariance[np.ix_(kept, kept)], hermitian=True) @ excess[kept])
     return GroupTest(statistic, df, float(chi2.sf(statistic, df)), n, events)
+
+
+def _hypergeometric(table: RiskTable) -> tuple[np.ndarray, np.ndarray]:
+    """Events expected in each group, and their covariance."""
+    total, at_risk = table.events.sum(axis=1), table.at_risk.sum(axis=1)
+    share = np.divide(table.at_risk, at_risk[:, None], out=np.zeros_like(table.at_risk), where=at_risk[:, None] > 0)
+    scale = total * (at_risk - total) / np.maximum(at_risk - 1.0, 1.0)
+    return total @ share, np.diag(scale @ share) - (share * scale[:, None]).T @ share
 
 
 def compare(clinical: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -164,9 +182,9 @@ def _stack(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)[list(empty.columns)] if filled else empty
 
 
-def _group_numbers(group: Any) -> np.ndarray:
+def _group_numbers(group: Any, *, least: int = 2) -> np.ndarray:
     number, names = pd.factorize(np.asarray(group), sort=True)
-    if len(names) < 2 or (number < 0).any():
+    if len(names) < least or (number < 0).any():
         raise DataError(
             f"groups are {list(names)}, {int((number < 0).sum())} patients have none",
             fix="a test needs at least two groups, and a group for every patient",

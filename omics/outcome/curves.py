@@ -43,7 +43,13 @@ class RiskTable(NamedTuple):
 
 
 def risk_table(
-    time: Any, event: Any, *, cause: int, group: np.ndarray | None = None, entry: Any | None = None
+    time: Any,
+    event: Any,
+    *,
+    cause: int,
+    group: np.ndarray | None = None,
+    entry: Any | None = None,
+    groups: int | None = None,
 ) -> RiskTable:
     """Count events, censorings and patients at risk at each distinct time.
 
@@ -55,6 +61,8 @@ def risk_table(
         Code of the cause of interest.
     group : numpy.ndarray of int, shape (patient,), optional
         Group numbers 0, 1, ...; counts then have a second dimension.
+    groups : int, optional
+        Number of groups; by default one more than the largest number in `group`.
     entry : array-like, shape (patient,), optional
         Time at which follow-up of each patient began, by default 0 (delayed entry: left truncation); a patient is at
         risk after it.
@@ -72,20 +80,21 @@ def risk_table(
     distinct, row = np.unique(time, return_inverse=True)
     column = np.zeros(len(time), dtype=int) if group is None else group
     kind = np.where(event == cause, 1, np.where(event == CENSORED, 0, 2))
-    counts = np.zeros((len(distinct), column.max() + 1, 3))  # time, group, kind
+    width = column.max() + 1 if groups is None else groups
+    counts = np.zeros((len(distinct), width, 3))  # time, group, kind
     np.add.at(counts, (row, column, kind), 1)
     at_risk = np.cumsum(counts.sum(axis=2)[::-1], axis=0)[::-1]
     if entry is not None:
-        at_risk = at_risk - _not_yet(np.asarray(entry, dtype=float), time, column, distinct)
+        at_risk = at_risk - _not_yet(np.asarray(entry, dtype=float), time, column, distinct, width)
     parts = (at_risk, counts[..., 1], counts[..., 2], counts[..., 0])
     return RiskTable(distinct, *(part[:, 0] if group is None else part for part in parts))
 
 
-def _not_yet(entry: np.ndarray, time: np.ndarray, column: np.ndarray, distinct: np.ndarray) -> np.ndarray:
+def _not_yet(entry: np.ndarray, time: np.ndarray, column: np.ndarray, distinct: np.ndarray, width: int) -> np.ndarray:
     """How many patients enter at each time or after it, shape (time, group)."""
     if entry.shape != time.shape or not ((entry < time) | ((entry == 0) & (time == 0))).all():
         raise DataError("a time is not after the entry", fix="leave out patients whose follow-up ends as it begins")
-    late = np.zeros((len(distinct) + 1, column.max() + 1))
+    late = np.zeros((len(distinct) + 1, width))
     np.add.at(late, (np.searchsorted(distinct, entry, side="right"), column), np.where(entry > 0, 1.0, 0.0))
     return np.cumsum(late[::-1], axis=0)[::-1][1:]
 

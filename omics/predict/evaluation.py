@@ -82,7 +82,7 @@ def evaluate(
     Returns
     -------
     xarray.DataTree
-        Nodes ``/planning``, ``/predictions``, ``/metrics``, ``/differences``, ``/folds`` and ``/clinical``; for endpoints
+        Nodes ``/planning``, ``/predictions``, ``/metrics``, ``/differences``, ``/folds``, ``/clinical``; for endpoints
         with times ``/calibration`` and ``/decision``; with `n_permutations` ``/permutations``; with `audit` ``/audit``
         and ``/seen`` (see :mod:`omics.schema`).
 
