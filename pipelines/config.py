@@ -147,7 +147,7 @@ ENDPOINTS = (
     "second_event",
     "refractory",
 )
-MODELS = ("logistic", "forest", "boosting", "coxnet", "survival_forest")
+MODELS = ("logistic", "forest", "boosting", "coxnet", "survival_forest", "fine_gray")
 REPRESENTATIONS = ("factors", "loadings", "layers", "screened")
 _ENDPOINT = "What is predicted."
 _HORIZON = "Years from time zero, or the landmark, within which an event counts."

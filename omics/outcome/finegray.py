@@ -14,12 +14,26 @@ from omics.outcome.curves import CENSORED
 
 
 class FineGray(NamedTuple):
-    """Coefficients, their variance, and the partial log-likelihood with and without them."""
+    """Fitted regression.
+
+    Attributes
+    ----------
+    coefficient : ndarray, shape (p,)
+        Log subdistribution hazard ratios.
+    variance : ndarray, shape (p, p)
+        Their variance.
+    log_likelihood, log_likelihood_null : float
+        Partial log-likelihood with and without them.
+    times, hazard : ndarray, shape (K,)
+        Distinct times of the cause, and the baseline cumulative subdistribution hazard there (covariates 0).
+    """
 
     coefficient: np.ndarray
     variance: np.ndarray
     log_likelihood: float
     log_likelihood_null: float
+    times: np.ndarray
+    hazard: np.ndarray
 
 
 class _Process(NamedTuple):
@@ -71,7 +85,8 @@ def fit_fine_gray(time: np.ndarray, event: np.ndarray, x: np.ndarray, cause: int
     )
     bread = np.linalg.inv(process.information)
     variance = bread @ (residual.T @ residual) @ bread
-    return FineGray(beta, variance, float(model.log_likelihood_), float(model.log_likelihood_null_))
+    likelihoods = float(model.log_likelihood_), float(model.log_likelihood_null_)
+    return FineGray(beta, variance, *likelihoods, process.times, np.cumsum(process.jump))
 
 
 def _free_before(time: np.ndarray, event: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ _ADDRESS = re.compile(r'(?<="__id__": )\d+|\d+(?=\.npy)')
 TRUSTED = (
     "numpy.dtype",
     "omics.predict.hazards.CauseHazards",
+    "omics.predict.hazards.SubdistributionHazard",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",

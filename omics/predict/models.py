@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from omics.predict.hazards import GRIDS, CauseHazards
+from omics.predict.hazards import GRIDS, CauseHazards, SubdistributionHazard
 from omics.schema import UsageError
 
 #: The three rows that are always shown beside each other.
@@ -60,8 +60,10 @@ def _boosting(random_state: int) -> BaseEstimator:
     return GradientBoostingClassifier(learning_rate=0.05, subsample=0.7, random_state=random_state)
 
 
-def _hazards(base: str) -> Callable[[int], BaseEstimator]:
-    return lambda random_state: CauseHazards(base=base, random_state=random_state)
+def _hazards(name: str) -> Callable[[int], BaseEstimator]:
+    if name == "fine_gray":
+        return lambda random_state: SubdistributionHazard()  # nothing in it is random
+    return lambda random_state: CauseHazards(base=name, random_state=random_state)
 
 
 #: Name -> model. Add an entry, or give ``module:name``, to offer another estimator everywhere. No class weights: they

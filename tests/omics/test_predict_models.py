@@ -10,7 +10,7 @@ from sksurv.util import Surv
 from omics.outcome import cumulative_incidence
 from omics.predict import MODELS, Question, minimum_sample_size
 from omics.predict.frozen import foreign_types, from_bytes, to_bytes
-from omics.predict.hazards import CauseHazards
+from omics.predict.hazards import CauseHazards, SubdistributionHazard
 from omics.predict.learning import Learner, _repeats, target_of
 from omics.predict.models import model_named
 from omics.schema import DataError, IntegrityError, UsageError
@@ -62,6 +62,18 @@ def test_without_competition_and_penalty_it_is_cox_regression():
     survival = [curve(5.0) for curve in theirs.predict_survival_function(X)]
     # ours multiplies 1 - dH where theirs takes exp(-H): the difference is of the order of one step of the hazard
     np.testing.assert_allclose(1 - ours.predict_proba(X)[:, 1], survival, atol=0.01)
+
+
+def test_fine_gray_gives_the_true_risk_from_the_right_predictors():
+    X, time, event = competing(2000, 7, effect=1.5)
+    X = np.column_stack([X, np.random.default_rng(0).normal(size=(2000, 20))])
+    model = SubdistributionHazard(horizon=5.0, n_predictors=2).fit(X, np.column_stack([time, event]))
+    assert model.chosen_.tolist() == [0, 1]  # the second drives the other cause, so lowers the incidence of the first
+    risk, truth = model.predict_proba(X)[:, 1], true_risk(X, 5.0, effect=1.5)
+    assert np.corrcoef(risk, truth)[0, 1] > 0.95
+    assert abs(risk.mean() - truth.mean()) < 0.03
+    few = SubdistributionHazard(horizon=5.0, n_predictors=8).fit(X[:40], np.column_stack([time, event])[:40])
+    assert len(few.chosen_) == max(int((event[:40] == 1).sum()) // 5, 1)
 
 
 def clinical_of(time, event, X) -> pd.DataFrame:
