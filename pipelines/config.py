@@ -190,6 +190,9 @@ class Evaluate:
     )
     restarts: int = setting(1, "Starts of each factor fit; the one of highest evidence bound is kept.", minimum=1)
     permutations: int = setting(0, "Runs with permuted outcomes, which tell what chance gives.", minimum=0)
+    classes: str | None = setting(
+        None, "Clinical column of known classes, subtypes say, to predict instead of an endpoint.", metavar="COLUMN"
+    )
     audit: bool = setting(False, "Prove that nothing leaked; about doubles the time.")
 
 

@@ -145,13 +145,18 @@ def _comparison(labels: pd.Series, model: xr.DataTree) -> xr.DataTree:
 
 
 def evaluate(source: Path, output: Path, settings: config.Evaluate, *, seed: int, overwrite: bool = False) -> None:
-    """Cross-validate the prediction of an endpoint."""
+    """Cross-validate the prediction of an endpoint, or of known classes."""
     parameters = {**config.parameters(settings), "seed": seed}
     with _published("evaluation", output, source, parameters, overwrite) as write:
         arguments = _arguments(settings)
         scheme = predict.Scheme(file=arguments.pop("splits"), **{name: arguments.pop(name) for name in _SCHEME})
-        more = {"n_permutations": arguments.pop("permutations"), "scratch": output.parent, "random_state": seed}
-        tree = predict.evaluate(source, scheme=scheme, **more, **arguments)
+        column = arguments.pop("classes")
+        if column is not None:
+            same = {name: arguments[name] for name in ("models", "representations", "mofa")}
+            tree = predict.evaluate_classes(source, column, scheme=scheme, random_state=seed, **same)
+        else:
+            more = {"n_permutations": arguments.pop("permutations"), "scratch": output.parent, "random_state": seed}
+            tree = predict.evaluate(source, scheme=scheme, **more, **arguments)
         write(tree)
     _refuse_leak(output, tree)
 

@@ -139,6 +139,9 @@ def _subtypes(tree: xr.DataTree) -> Figures:
 
 
 def _evaluation(tree: xr.DataTree) -> Figures:
+    if "class_metrics" in tree.children:
+        attrs = {str(name): value for name, value in tree.attrs.items()}
+        return attrs | {name: _records(tree, name) for name in ("class_metrics", "class_recall")}
     return {
         **_planning(tree),
         **{str(name): value for name, value in tree.attrs.items()},

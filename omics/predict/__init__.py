@@ -2,6 +2,7 @@
 
 from omics.predict.audit import failures
 from omics.predict.bundle import Bundle, load, predict, train
+from omics.predict.classes import evaluate_classes
 from omics.predict.classifier import OutcomeClassifier
 from omics.predict.evaluation import evaluate
 from omics.predict.learning import Question
@@ -22,6 +23,7 @@ __all__ = [
     "Scheme",
     "Training",
     "evaluate",
+    "evaluate_classes",
     "failures",
     "load",
     "minimum_sample_size",

@@ -253,7 +253,7 @@ def fold_tables(
     mofa: Mapping[str, Any],
     names: Sequence[str],
     clinical: pd.DataFrame,
-    question: Question,
+    question: Question | None,
 ) -> FoldTables:
     """Fit on the first rows of `split`, make tables of those and the second; a few ids travel to the worker, no matrix.
 
@@ -269,8 +269,8 @@ def fold_tables(
         Representations.
     clinical : DataFrame
         Clinical table; only training rows of it are looked at.
-    question : Question
-        What is to be predicted.
+    question : Question or None
+        What is to be predicted; None if it is no outcome, so that no representation can look at it.
     """
     prepared = cohort.open(store, noun="prepared")
     train, held_out = (cohort.select(prepared, rows) for rows in split)
@@ -293,10 +293,12 @@ def training_of(
     store: str | os.PathLike[str],
     mofa: Mapping[str, Any],
     clinical: pd.DataFrame,
-    question: Question,
+    question: Question | None,
 ) -> Training:
     """The patients `samples` to fit a representation on; censoring weights are those of these patients alone."""
-    return Training(rows, target_of(clinical, samples, question), np.asarray(samples, dtype=object), mofa, store)
+    nothing = np.zeros(len(samples))
+    target = Target(nothing.astype(int), nothing) if question is None else target_of(clinical, samples, question)
+    return Training(rows, target, np.asarray(samples, dtype=object), mofa, store)
 
 
 def learnt(fitted: Fitted, table: pd.DataFrame) -> list[bytes]:

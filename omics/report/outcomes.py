@@ -1,9 +1,8 @@
-"""The sections on outcome: curves with numbers at risk and tests, and how well relapse was predicted."""
+"""The section on outcome: curves with numbers at risk, and tests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,8 +15,6 @@ from omics.report.words import (
     MISSING,
     clean,
     count,
-    estimate,
-    interval,
     listing,
     natural,
     number,
@@ -27,23 +24,11 @@ from omics.report.words import (
 
 #: With fewer events than this a comparison is description, not evidence.
 FEW_EVENTS = 10
-#: Of a difference: with fewer, an interval that just misses 0 would seem to touch it.
-DIGITS = 3
 #: Longest name of a subtype that fits left of the time axis.
 _SHORT = 5
 #: Endpoints that set the time at which all are compared: after relapse, follow-up is shorter.
 _FROM_DIAGNOSIS = ("relapse", "event_free", "overall")
 TESTS = {"gray": "Gray's test", "logrank": "log-rank test"}
-FEATURES = {"clinical": "Clinical only", "omics": "Omics only", "both": "Clinical + omics"}
-MODELS = {
-    "logistic": "Logistic regression (elastic net)",
-    "forest": "Random forest",
-    "boosting": "Gradient boosting",
-    "coxnet": "Cox regression by cause (elastic net)",
-    "survival_forest": "Random survival forest by cause",
-    "fine_gray": "Fine-Gray regression",
-    "best": "Best by the inner folds",
-}
 
 
 # --- curves -------------------------------------------------------------------------------------------------------
@@ -174,174 +159,3 @@ def _few_events(tests: pd.DataFrame) -> list[Remark]:
         return []
     said = listing([f"{figures.ENDPOINTS[row.endpoint][0].lower()} ({row.events})" for row in reading.records(few)])
     return [Remark(f"Fewer than {FEW_EVENTS} events for {said}: read these as description, not as evidence.", True)]
-
-
-# --- evaluation ---------------------------------------------------------------------------------------------------
-
-
-def evaluation_section(artefacts: Artefacts) -> Section | None:
-    """How well relapse of unseen patients was predicted from clinical data, omics, and both."""
-    tree = artefacts.evaluation
-    metrics = labelled(reading.frame(tree, "metrics"))
-    if tree is None or metrics is None:
-        return None
-    parts: list[Part] = _sample_size(reading.frame(tree, "planning"))
-    auc = metrics[(metrics["metric"] == "auc") & metrics["estimate"].notna()]
-    differences = labelled(reading.frame(tree, "differences"))
-    drawn = []
-    if not auc.empty:
-        drawn.append(Figure(_auc_figure(auc), "0.5 is no better than chance, 1 is perfect. Lines: 95 % intervals."))
-    if differences is not None and differences["estimate"].notna().any():
-        drawn.append(
-            Figure(
-                _difference_figure(differences.dropna(subset="estimate")),
-                "Differences on the same patients; both is clinical + omics. "
-                "An interval that covers 0 (dashed) cannot decide which is better. Each interval stands for itself: "
-                "they are not adjusted for the number of comparisons.",
-            )
-        )
-    parts.append(Group(drawn))
-    parts.append(_metrics(metrics))
-    if differences is not None:
-        parts.append(_differences(differences))
-    if metrics["events"].max() < FEW_EVENTS:
-        parts.append(Remark(f"Fewer than {FEW_EVENTS} events: the figures are descriptive only.", warning=True))
-    parts += _failed(labelled(reading.frame(tree, "folds")))
-    return Section("evaluation", f"Prediction of {_endpoint(tree.attrs)}", _evaluation_lead(tree.attrs), parts)
-
-
-def _endpoint(attrs: Mapping[Any, Any]) -> str:
-    return clean(attrs.get("endpoint", "relapse")).replace("_", " ")
-
-
-def _evaluation_lead(attrs: Mapping[Any, Any]) -> str:
-    asked = clean(attrs.get("question", _endpoint(attrs)))
-    variables = [clean(v) for v in np.atleast_1d(attrs.get("clinical_variables", []))]
-    used = f" Clinical predictors: {listing(variables)}." if variables else ""
-    left_out = [clean(v) for v in np.atleast_1d(attrs.get("left_out", []))]
-    unused = f" Not used: {listing(left_out)}." if left_out else ""
-    return (
-        f"{asked[:1].upper()}{asked[1:]}, predicted for patients whom the model had not seen: nested cross-validation "
-        f"in which every learning step, factor analysis included, is repeated inside each fold.{used}{unused}"
-    )
-
-
-def _sample_size(planning: pd.DataFrame | None) -> list[Part]:
-    """Events, events per parameter and Riley's minimum, before any figure."""
-    if planning is None:
-        return []
-    rows = [
-        [features_name(row.features), clean(row.representation or ""), f"{row.patients:,}", f"{row.events:,}",
-         f"{row.parameters:,}", number(row.events_per_parameter, 1), f"{row.needed:,}", "yes" if row.enough else "no"]
-        for row in reading.records(planning)
-    ]  # fmt: skip
-    head = ("Predictors", "Layers as", "Patients", "Events", "Candidates", "Events per candidate", "Needed", "Enough")
-    note = "Needed: the patients that the criteria of Riley et al. (BMJ 2020;368:m441) ask for."
-    parts: list[Part] = [Table("Is the cohort large enough?", head, "llrrrrrl", rows, note)]
-    if not planning["enough"].all():
-        said = "Fewer patients than the criteria ask for: read the figures as description, not as evidence."
-        parts.append(Remark(said, warning=True))
-    return parts
-
-
-def rank(features: object) -> int:
-    """Order of the three rows: clinical, omics, both, then anything else."""
-    return list(FEATURES).index(str(features)) if str(features) in FEATURES else len(FEATURES)
-
-
-def ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows by model as they come, then clinical, omics, both."""
-    first = {model: i for i, model in enumerate(table["model"].unique())}
-    keys = table.assign(_model=table["model"].map(first), _rank=table["features"].map(rank))
-    return keys.sort_values(["_model", "_rank"], kind="stable").drop(columns=["_model", "_rank"])
-
-
-def model_name(model: object) -> str:
-    """What a reader calls the model."""
-    name, _, representation = str(model).partition(" on ")
-    return MODELS.get(name, clean(name)) + (f", on {clean(representation)}" if representation else "")
-
-
-def labelled(table: pd.DataFrame | None) -> pd.DataFrame | None:
-    """The table with what the layers were turned into as part of the model's name, unless it is factors."""
-    if table is None or "representation" not in table:
-        return table
-    made_of = table["representation"].fillna("").astype(str)
-    plain = made_of.isin(["", "factors", "best"])
-    return table.assign(model=table["model"].astype(str).where(plain, table["model"].astype(str) + " on " + made_of))
-
-
-def features_name(features: object) -> str:
-    """What a reader calls the set of predictors."""
-    return FEATURES.get(str(features), clean(features))
-
-
-def _auc_figure(auc: pd.DataFrame) -> str:
-    rows = ordered(auc)
-    table = rows.assign(group=rows["model"].map(model_name), label=rows["features"].map(features_name))
-    title = "Area under the ROC curve (AUC)"
-    return figures.forest("auc", title, table, reference=0.5, says=("worse than chance", "better"))
-
-
-def _difference_figure(differences: pd.DataFrame) -> str:
-    table = differences.assign(
-        group=differences["model"].map(model_name),
-        label=[str(comparison).replace(" - ", " vs ") for comparison in differences["comparison"]],
-    )
-    title = "Difference in AUC"
-    return figures.forest(
-        "difference", title, table, reference=0.0, says=("second better", "first better"), digits=DIGITS
-    )
-
-
-def _metrics(metrics: pd.DataFrame) -> Table:
-    rows = []
-    for (model, features), part in ordered(metrics).groupby(["model", "features"], sort=False):
-        value = {row.metric: estimate(row.estimate, row.lower, row.upper) for row in reading.records(part)}
-        n, events = int(part["n"].iloc[0]), int(part["events"].iloc[0])
-        rows.append(
-            [model_name(model), features_name(features), value.get("auc", MISSING), value.get("brier", MISSING),
-             f"{n:,}", f"{events:,}"]
-        )  # fmt: skip
-    head = ("Model", "Predictors", "AUC (95 % interval)", "Brier score (95 % interval)", "Patients", "Events")
-    note = "Brier score: mean squared error of the predicted probability; lower is better."
-    return Table("Performance in unseen patients", head, "llrrrr", rows, note)
-
-
-def compared(comparison: object) -> tuple[str, str]:
-    """The two rows that a comparison such as "both - clinical" names."""
-    one, _, other = str(comparison).partition(" - ")
-    return features_name(one), features_name(other)
-
-
-def verdict(lower: float, upper: float) -> str:
-    """What an interval of a difference allows one to say."""
-    if not (np.isfinite(lower) and np.isfinite(upper)):
-        return "cannot conclude: no interval"
-    if lower <= 0 <= upper:
-        return "cannot conclude: the interval covers 0"
-    return "first is better" if lower > 0 else "second is better"
-
-
-def _differences(differences: pd.DataFrame) -> Table:
-    rows = [
-        [model_name(row.model), " vs ".join(compared(row.comparison)), number(row.estimate, DIGITS, signed=True),
-         interval(row.lower, row.upper, DIGITS), verdict(row.lower, row.upper)]
-        for row in reading.records(differences)
-    ]  # fmt: skip
-    head = ("Model", "Comparison", "Difference in AUC", "95 % interval", "Conclusion")
-    return Table("Paired differences between the rows", head, "llrrl", rows)
-
-
-def _failed(folds: pd.DataFrame | None) -> list[Part]:
-    if folds is None:
-        return []
-    failed = folds[folds["error"].fillna("") != ""]
-    if failed.empty:
-        return [Remark(f"All {len(folds):,} fits succeeded.")]
-    rows = [
-        [model_name(model), features_name(features), clean(error), f"{len(part):,}"]
-        for (model, features, error), part in failed.groupby(["model", "features", "error"], sort=True)
-    ]
-    note = f"{len(failed):,} of {len(folds):,} fits failed; their patients have no prediction from that model."
-    return [Table("Fits that failed", ("Model", "Predictors", "Error", "Folds"), "lllr", rows, note)]

@@ -9,18 +9,8 @@ import numpy as np
 import pandas as pd
 
 from omics.report import figures, reading
-from omics.report.outcomes import (
-    DIGITS,
-    FEW_EVENTS,
-    TESTS,
-    estimate_at,
-    features_name,
-    horizon_of,
-    labelled,
-    model_name,
-    ordered,
-    verdict,
-)
+from omics.report.evaluation import DIGITS, features_name, labelled, model_name, ordered, verdict
+from omics.report.outcomes import FEW_EVENTS, TESTS, estimate_at, horizon_of
 from omics.report.reading import Artefacts
 from omics.report.words import MISSING, clean, count, estimate, interval, listing, number, p_value, percent
 
@@ -199,7 +189,8 @@ def _added_value(artefacts: Artefacts, model: object) -> str:
     if table is None:
         return ""
     words = table["comparison"].astype(str)
-    rows = table[(table["model"] == model) & words.str.startswith("both") & words.str.contains("clinical")]
+    auc = table["metric"] == "auc"
+    rows = table[auc & (table["model"] == model) & words.str.startswith("both") & words.str.contains("clinical")]
     if rows.empty:
         return ""
     row = rows.iloc[0]

@@ -9,6 +9,8 @@ from pipelines import cluster, config, options, steps, summary
 @options.command(
     "omics evaluate prepared.zarr evaluation.zarr",
     "omics evaluate prepared.zarr evaluation.zarr --horizon 3 --n-repeats 5 --models logistic --cluster local",
+    "omics evaluate prepared.zarr evaluation.zarr --audit --permutations 20",
+    "omics evaluate prepared.zarr classes.zarr --classes subtype --models logistic,forest",
     "omics evaluate prepared.zarr evaluation.zarr --endpoint overall --models coxnet,survival_forest --leave-out site",
 )
 @options.artefact("prepared")

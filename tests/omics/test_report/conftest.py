@@ -193,6 +193,29 @@ def make_subtypes(clinical: pd.DataFrame, label: np.ndarray, names: list[str], r
     return xr.DataTree.from_dict(nodes)
 
 
+def make_judgement(keys: list[str]) -> dict[str, xr.Dataset]:
+    """Calibration, decision curve, permutations and audit."""
+    rows = [["clinical", "", "logistic"], ["omics", "factors", "logistic"], ["both", "factors", "logistic"]]
+    calibration = pd.DataFrame(
+        [[*row, g, 34, 8, 0.1 * g + 0.05, 0.1 * g + 0.08, 0.1 * g, 0.1 * g + 0.2] for row in rows for g in range(5)],
+        columns=[*keys, "group", "n", "events", "predicted", "observed", "lower", "upper"],
+    )
+    decision = pd.DataFrame(
+        [[*row, t, 0.2 - t / 2, 0.1 - t / 2, 0.3 - t / 2, 0.2 - t, 0.6] for row in rows for t in (0.1, 0.2, 0.3)],
+        columns=[*keys, "threshold", "net_benefit", "lower", "upper", "all", "flagged"],
+    )
+    null = pd.DataFrame(
+        [[*row, 0.68, 0.5, 0.58, 0.05, 19] for row in rows],
+        columns=[*keys, "estimate", "null_mean", "null_upper", "p_value", "permutations"],
+    )
+    audit = pd.DataFrame(
+        [["trace", "rows", 1, "none saw a held-out row"], ["noise", "fold 0", 1, "the same to the last bit"]],
+        columns=["check", "what", "passed", "detail"],
+    )
+    tables = {"calibration": calibration, "decision": decision, "permutations": null, "audit": audit}
+    return {f"/{name}": from_table(table) for name, table in tables.items()}
+
+
 def make_evaluation(difference: tuple[float, float, float] = (0.04, -0.02, 0.10)) -> xr.DataTree:
     rows, compared, folds = [], [], []
     planned = [
@@ -219,6 +242,7 @@ def make_evaluation(difference: tuple[float, float, float] = (0.04, -0.02, 0.10)
             "/metrics": from_table(pd.DataFrame(rows, columns=[*keys, "metric", *estimate, "n", "events"])),
             "/differences": from_table(pd.DataFrame(compared, columns=["comparison", *keys[1:], "metric", *estimate])),
             "/planning": from_table(pd.DataFrame(planned, columns=[*keys[:2], *counted])),
+            **make_judgement(keys),
             "/folds": from_table(pd.DataFrame(folds, columns=columns)),
         }
     )

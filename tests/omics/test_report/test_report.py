@@ -8,9 +8,11 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
+from omics.cohort import from_table
 from omics.report.words import listing
 
 Make = Callable[..., Any]
@@ -67,7 +69,7 @@ def test_figures_ignore_the_settings_of_the_user_and_leave_them(page: str, page_
 
 def test_every_figure_has_alt_text_and_every_table_a_caption_and_headings(read: Any) -> None:
     drawn = [attrs for tag, attrs in read.attributes if tag == "svg"]
-    assert len(drawn) == 10
+    assert len(drawn) == 12
     for attrs in drawn:
         assert attrs["role"] == "img"
         assert len(str(attrs["aria-label"])) > 40
@@ -287,3 +289,43 @@ def test_one_layer_one_factor(trees: Trees, page_with: Make, reader: Make) -> No
     )
     read = reader(page_with(cohort=cohort, factors=factors))
     assert {"cohort", "variance", "factors"} <= set(read.ids())
+
+
+def test_evaluation_shows_sample_size_calibration_benefit_chance_and_audit(
+    page_with: Make, reader: Make, make_evaluation: Make
+) -> None:
+    words = reader(page_with(evaluation=make_evaluation())).words
+    for said in (
+        "Is the cohort large enough?",
+        "Fewer patients than the criteria ask for",
+        "Observed incidence",
+        "Net benefit",
+        "What chance gives",
+        "The audit found no leak in 2 checks.",
+    ):
+        assert said in words
+
+
+def test_a_leak_is_a_warning(page_with: Make, reader: Make, make_evaluation: Make) -> None:
+    tree = make_evaluation()
+    leaked = from_table(pd.DataFrame([["noise", "fold 0", 0, "representation mine changed"]],
+                                     columns=["check", "what", "passed", "detail"]))  # fmt: skip
+    tree["audit"] = xr.DataTree(leaked)
+    assert "The audit found a leak: 1 of 1 checks failed." in reader(page_with(evaluation=tree)).words
+
+
+def test_known_classes_have_a_section(page_with: Make, reader: Make) -> None:
+    named = {"representation": ["factors"], "model": ["logistic"]}
+    estimate = {"metric": ["balanced_accuracy"], "estimate": [0.71], "lower": [0.6], "upper": [0.8], "n": [90]}
+    figures = {"truth": ["KMT2A-r"], "n": [2], "recall": [0.0], "precision": [np.nan], "abstained": [1.0]}
+    metrics, recall = pd.DataFrame(named | estimate), pd.DataFrame(named | figures)
+    tree = xr.DataTree.from_dict(
+        {
+            "/": xr.Dataset(attrs={"column": "subtype", "small": ["KMT2A-r"]}),
+            "/class_metrics": from_table(metrics),
+            "/class_recall": from_table(recall),
+        }
+    )
+    words = reader(page_with(evaluation=tree)).words
+    assert "Prediction of known classes" in words
+    assert "Fewer patients than folds: KMT2A-r" in words

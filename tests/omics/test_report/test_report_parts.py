@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from omics.report import figures
-from omics.report.outcomes import at_risk_at, estimate_at, horizon_of, time_ticks, verdict
+from omics.report.evaluation import verdict
+from omics.report.outcomes import at_risk_at, estimate_at, horizon_of, time_ticks
 from omics.report.svg import PALETTE, colours, spread
 from omics.report.words import clean, count, listing, natural, number, p_value, percent
 
