@@ -34,6 +34,10 @@ from omics.subtypes import Subtypes
 
 CARD = "card"
 MODEL = "classifier"
+#: Share of the training patients whose layers are reproduced at least as well as the limit of misfit.
+_USUAL = 0.99
+#: This many times that limit is outside of the domain: factors fit the patients that they were learnt from best.
+_MUCH = 2.0
 
 
 class Bundle(NamedTuple):
@@ -135,6 +139,7 @@ def train(
         reference = Reference.of(fitted.table_, scores if isinstance(fitted.representation_, Integration) else [])
         tree = _tree(fitted.representation_)
         content = card.of(study, fitted, reference, view_names(tree), parameters, evaluation)
+        content["misfit"] = _limits(fitted.representation_, store, fitted.table_.index)
         if subtypes:
             _add_subtypes(tree, fitted, store, random_state)
         tree.attrs[CARD] = json.dumps(content, sort_keys=True)
@@ -180,6 +185,14 @@ def _tree(representation: Fitted | None) -> xr.DataTree:
     if isinstance(representation, Chosen):
         attrs["chosen"] = json.dumps({name: list(ids) for name, ids in representation.features.items()})
     return xr.DataTree.from_dict({"/": xr.Dataset(attrs=attrs), **nodes})
+
+
+def _limits(representation: Fitted | None, store: Any, samples: pd.Index) -> dict[str, float]:
+    """Misfit of each layer that few training patients exceed."""
+    if not isinstance(representation, Integration):
+        return {}
+    rows = cohort.select(cohort.open(store, noun="prepared"), samples)
+    return {str(name): float(limit) for name, limit in representation.misfit(rows).quantile(_USUAL).items()}
 
 
 def _add_subtypes(tree: xr.DataTree, fitted: OutcomeClassifier, store: Any, random_state: int) -> None:
@@ -262,7 +275,8 @@ def predict(bundle: Bundle, new: xr.DataTree, *, confidence: float = 0.95) -> pd
     table = design_table(scores, clinical.reindex(samples), bundle.card["columns"])
     sd = np.zeros((len(samples), 0)) if projected is None else projected["score_sd"].to_numpy()
     # one row at a time: a product over many rows may round otherwise than over one
-    rows = [_one(bundle, table.iloc[[i]], sd[i], confidence) for i in range(len(table))]
+    strange = _strange(bundle, prepared).reindex(samples).fillna("")
+    rows = [_one(bundle, table.iloc[[i]], sd[i], confidence, strange.iloc[i]) for i in range(len(table))]
     found = pd.DataFrame(rows, index=samples).rename_axis("sample").reset_index()
     found = found.assign(**_completeness(bundle, prepared, clinical.reindex(samples)))
     found["score_sd"] = sd.mean(axis=1) if sd.size else 0.0
@@ -273,14 +287,33 @@ def predict(bundle: Bundle, new: xr.DataTree, *, confidence: float = 0.95) -> pd
     return found
 
 
-def _one(bundle: Bundle, row: pd.DataFrame, sd: np.ndarray, confidence: float) -> dict[str, Any]:
+def _strange(bundle: Bundle, prepared: xr.DataTree) -> pd.Series:
+    """Which layers of each patient the factors do not reproduce, in words."""
+    if not isinstance(bundle.representation, Integration):
+        return pd.Series(dtype=object)
+    misfit = bundle.representation.misfit(prepared)
+    if misfit.empty:
+        return pd.Series(dtype=object)
+    limits = pd.Series(bundle.card["misfit"]).reindex(misfit.columns)
+    far = misfit.gt(_MUCH * limits)
+    said = [
+        "; ".join(
+            f"{name} is not reproduced by the factors ({misfit.at[sample, name] / limits[name]:.1f} times the limit)"
+            for name in misfit.columns[row]
+        )
+        for sample, row in zip(misfit.index, far.to_numpy(), strict=True)
+    ]
+    return pd.Series(said, index=misfit.index, dtype=object)
+
+
+def _one(bundle: Bundle, row: pd.DataFrame, sd: np.ndarray, confidence: float, strange: str) -> dict[str, Any]:
     lower, upper = bundle.reference.interval(bundle.pipeline, row, sd, confidence)
     chance = float(probability(bundle.pipeline, row)[0])
     return {
         "probability": chance,
         "lower": min(lower, chance),
         "upper": max(upper, chance),
-        "outside": bundle.reference.outside(row.iloc[0]),
+        "outside": "; ".join(filter(None, (bundle.reference.outside(row.iloc[0]), strange))),
     }
 
 

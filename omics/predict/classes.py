@@ -32,6 +32,8 @@ from omics.schema import DataError, UsageError
 #: Temperatures between which the one that calibrates is searched.
 _COLDEST, _HOTTEST = 0.05, 20.0
 _CLIP = 1e-12
+#: Threshold of a model that always abstains.
+NEVER = 1.01
 _BOOTSTRAP_LEVEL = 0.95
 
 
@@ -352,12 +354,17 @@ def _temperature(probability: pd.DataFrame, truth: pd.Series) -> float:
 
 
 def _threshold(probability: pd.DataFrame, truth: pd.Series, accuracy: float) -> float:
-    """Lowest largest-probability from which on `accuracy` of the answers are right; 1 if there is none."""
+    """Lowest largest-probability from which on `accuracy` of the answers are right; above 1 if there is none.
+
+    Of few answers, ``(right + 1/2) / (answers + 1)`` stands for the share that is right: one lucky answer is no proof.
+    """
     sure = probability.max(axis=1).to_numpy()
     right = (probability.idxmax(axis=1) == truth).to_numpy()
     order = np.argsort(-sure, kind="stable")
-    reached = np.cumsum(right[order]) / np.arange(1, len(order) + 1) >= accuracy
-    return float(sure[order][np.flatnonzero(reached).max()]) if reached.any() else 1.0
+    share = (np.cumsum(right[order]) + 0.5) / np.arange(2, len(order) + 2)
+    last = np.append(np.diff(sure[order]) < 0, True)  # equal probabilities are answered together
+    reached = np.flatnonzero(last & (share >= accuracy))
+    return float(sure[order][reached.max()]) if len(reached) else NEVER
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import has_fit_parameter
 
 from omics.outcome import as_class, endpoint, endpoint_named
-from omics.predict.models import design_table, encoding, model_named
+from omics.predict.models import design_table, encoding, model_named, unseen_texts
 from omics.predict.splits import UNKNOWN, Split
 from omics.schema import DataError
 
@@ -158,7 +158,8 @@ class Learner:
             encode = encoding(rows)
             learnt = encode.fit_transform(rows)
             judged, asked = self._judged(self.table(part and part.held_out, held))
-            away = encode.transform(judged)
+            with unseen_texts():
+                away = encode.transform(judged)
             losses += [asked.loss(self._fitted(learnt, known, settings).predict_proba(away)[:, 1]) for settings in grid]
         least = int(np.argmin(losses))
         return grid[least], float(losses[least])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -164,4 +166,13 @@ def encoding(table: pd.DataFrame) -> ColumnTransformer:
 
 def probability(pipeline: Pipeline, table: pd.DataFrame) -> np.ndarray:
     """Probability of relapse of each row, shape (sample,)."""
-    return np.asarray(pipeline.predict_proba(table)[:, 1])
+    with unseen_texts():
+        return np.asarray(pipeline.predict_proba(table)[:, 1])
+
+
+@contextmanager
+def unseen_texts() -> Iterator[None]:
+    """A text that was not seen in training is none of the known ones: encoded as zeros, without a warning each time."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found unknown categories", UserWarning)
+        yield

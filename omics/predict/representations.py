@@ -103,6 +103,25 @@ class Integration(NamedTuple):
         """
         return as_table(self.project(rows)["score"])
 
+    def misfit(self, rows: xr.DataTree) -> pd.DataFrame:
+        """How badly the factors reproduce each Gaussian layer of each patient, shape (sample, layer).
+
+        ``mean_d tau_d (y_d - b_d - z'w_d)^2`` over the features that the patient has: about 1 for patients like those
+        trained on, more for values of another platform, unit or tissue; NaN for a layer that the patient lacks.
+        """
+        prepared = self.recipe.transform(rows)
+        expected = self.mofa.inverse_transform(self.mofa.transform(prepared))
+        found = {}
+        for name in view_names(prepared):
+            view, weights = cohort.node(prepared, f"views/{name}"), self.mofa.weights_[name]
+            if view.attrs.get("likelihood") != "gaussian":
+                continue
+            there = cohort.node(expected, f"views/{name}")["value"].sel(sample=view["sample"], feature=view["feature"])
+            precision = weights["precision"].sel(feature=view["feature"]).mean("group")
+            square = (view["value"].astype(float) - there.astype(float)) ** 2 * precision
+            found[name] = square.mean("feature").compute().to_series()
+        return pd.DataFrame(found, index=pd.Index(cohort.samples(rows), name="sample"))
+
 
 class Chosen(NamedTuple):
     """Features of the layers, chosen on the training rows.
