@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import reduce
 from operator import add
 from typing import Any, TypeVar
@@ -19,6 +21,8 @@ from dask.delayed import Delayed
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
 
 #: Bytes of one block of a store: large enough to amortise a read, small enough for many in memory.
 BLOCK_BYTES = 8 * 2**20
@@ -78,9 +82,19 @@ def on_workers() -> bool:
     return not in_process() and get_scheduler() is not dask.multiprocessing.get
 
 
+@contextmanager
+def alone() -> Iterator[None]:
+    """Make :func:`run` use this thread only: where many fits run side by side, each has one core."""
+    token = _ALONE.set(True)
+    try:
+        yield
+    finally:
+        _ALONE.reset(token)
+
+
 def width() -> int:
     """Calls that :func:`run` makes at a time."""
-    if get_scheduler() is dask.local.get_sync:
+    if _ALONE.get() or get_scheduler() is dask.local.get_sync:
         return 1
     return int(dask.config.get("num_workers", None) or os.cpu_count() or 1)
 

@@ -248,7 +248,9 @@ class MOFA(BaseEstimator):
                 where="cohort",
                 fix=f"the model was fitted on {', '.join(self.weights_)}",
             )
-        if not any(np.isin(view["feature"], self.weights_[name]["feature"]).any() for name, view in views.items()):
+        if not any(
+            view.indexes["feature"].isin(self.weights_[name].indexes["feature"]).any() for name, view in views.items()
+        ):
             raise DataError("no feature is shared with the factor model", where="cohort", fix="compare the feature ids")
         ids = samples(cohort)
         if not len(ids):

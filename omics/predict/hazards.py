@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sksurv.ensemble import RandomSurvivalForest
 from sksurv.linear_model import CoxnetSurvivalAnalysis
 from sksurv.util import Surv
@@ -117,11 +118,15 @@ class CauseHazards(ClassifierMixin, BaseEstimator):
             if _largest_penalty(X, time, occurred) <= self.penalty * self.l1_ratio:
                 return None
             model = CoxnetSurvivalAnalysis(
-                alphas=[self.penalty], l1_ratio=self.l1_ratio, fit_baseline_model=True, max_iter=100_000
+                alphas=[self.penalty], l1_ratio=self.l1_ratio, fit_baseline_model=True, max_iter=20_000
             )
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "all coefficients are zero", UserWarning)
-                model.fit(X, outcome)
+                warnings.filterwarnings("error", "Optimization terminated early", ConvergenceWarning)
+                try:
+                    model.fit(X, outcome)
+                except ConvergenceWarning as error:
+                    raise ArithmeticError(f"the Cox model does not converge at penalty {self.penalty:g}") from error
             return model if np.any(model.coef_) else None
         forest = RandomSurvivalForest(
             n_estimators=self.n_estimators,

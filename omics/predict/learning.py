@@ -160,9 +160,19 @@ class Learner:
             judged, asked = self._judged(self.table(part and part.held_out, held))
             with unseen_texts():
                 away = encode.transform(judged)
-            losses += [asked.loss(self._fitted(learnt, known, settings).predict_proba(away)[:, 1]) for settings in grid]
+            losses += [self._loss(learnt, known, settings, away, asked) for settings in grid]
         least = int(np.argmin(losses))
         return grid[least], float(losses[least])
+
+    def _loss(
+        self, learnt: np.ndarray, known: _Known, settings: Mapping[str, Any], away: np.ndarray, asked: _Known
+    ) -> float:
+        """Loss of one setting in one inner fold; without bounds where it cannot be fitted, so that others are taken."""
+        try:
+            loss = asked.loss(self._fitted(learnt, known, settings).predict_proba(away)[:, 1])
+        except ArithmeticError:
+            return np.inf
+        return loss if np.isfinite(loss) else np.inf
 
     def _known(self, table: pd.DataFrame) -> tuple[pd.DataFrame, _Known]:
         """Rows to learn from, and what is known of them."""

@@ -123,7 +123,7 @@ def study_of(
         store=store,
         question=question,
         clinical=clinical,
-        samples=everyone[np.isin(everyone, clinical.index.to_numpy())],
+        samples=everyone[pd.Index(everyone).isin(clinical.index)],
         columns=chosen.columns,
         left_out=chosen.left_out,
         models=tuple(models),

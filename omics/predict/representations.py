@@ -18,7 +18,7 @@ import pandas as pd
 import xarray as xr
 
 from omics import cohort
-from omics.blocks import features_per_block, slices
+from omics.blocks import alone, features_per_block, slices
 from omics.factors import MOFA
 from omics.predict.learning import FoldScores, Question, Target, target_of
 from omics.predict.models import imported
@@ -297,7 +297,8 @@ def fold_tables(
     tables, errors, digests = {}, {}, {}
     for name in names:
         try:
-            fitted = representation_named(name).fit(training)
+            with alone():  # other splits have the other cores
+                fitted = representation_named(name).fit(training)
         except (ValueError, ArithmeticError, OmicsError) as error:
             errors[name] = f"{type(error).__name__}: {error}"
             continue

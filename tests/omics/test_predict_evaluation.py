@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from benchmarks.leakage import noise_cohort
+from benchmarks.leakage import published as keep_all
 from omics import cohort
 from omics.artefact import Provenance
 from omics.predict import Chosen, Scheme, Training, evaluate, failures
 from omics.predict.audit import with_noise
-from omics.predict.representations import correlation
-from omics.prepare import Recipe, prepare
+from omics.prepare import prepare
 from omics.schema import NODES, DataError, UsageError
 from tests.omics.test_predict import raw_cohort
 
@@ -34,57 +35,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return published(raw_cohort(), tmp_path_factory.mktemp("evaluation") / "prepared.zarr")
 
 
-def noise_cohort(n: int, events: int, n_features: int, seed: int) -> xr.DataTree:
-    """One layer and a clinical table of pure noise; everybody is followed to the horizon or an event."""
-    rng = np.random.default_rng(seed)
-    ids = np.array([f"P{i:03d}" for i in range(n)], dtype=object)
-    event = np.zeros(n)
-    event[rng.choice(n, events, replace=False)] = 1
-    clinical = pd.DataFrame(
-        {
-            "age": rng.uniform(1, 18, n),
-            "wbc": np.exp(rng.normal(3, 1, n)),
-            "event": event,
-            "event_time": np.where(event == 1, rng.uniform(0.5, 4.5, n), rng.uniform(5, 9, n)),
-        },
-        index=pd.Index(ids, name="sample"),
-    )
-    features = np.array([f"g{j}" for j in range(n_features)], dtype=object)
-    view = xr.Dataset(
-        {"value": (("sample", "feature"), rng.normal(size=(n, n_features)).astype(np.float32))},
-        {"sample": ids, "feature": features},
-        {"kind": "expression", "likelihood": "gaussian", "units": "log2"},
-    )
-    return xr.DataTree.from_dict({"/clinical": cohort.from_table(clinical, "sample"), "/views/expression": view})
-
-
 def table(result: xr.DataTree, name: str) -> pd.DataFrame:
     found = cohort.to_table(cohort.node(result, name))
     return found.fillna({c: "" for c in ("representation", "error") if c in found})
 
 
-# --- a representation that leaks --------------------------------------------------------------------------------------
-
-
-def leaky(training: Training) -> Chosen:
-    """Features most correlated with the outcome, over all patients of the store, held-out ones included."""
-    everyone = cohort.open(training.store, noun="prepared")
-    clinical = cohort.clinical_table(everyone)
-    recipe = Recipe.of(everyone).fit(everyone)
-    view = cohort.node(recipe.transform(everyone), "views/expression")
-    relapsed = (clinical["event"] == 1).astype(float).reindex(view.indexes["sample"])
-    strength = np.abs(correlation(view["value"].transpose("sample", "feature").to_numpy(), relapsed))
-    best = np.argsort(-strength)[:15]
-    return Chosen(training.recipe, {"expression": [str(view.indexes["feature"][i]) for i in best]})
+# --- the audit --------------------------------------------------------------------------------------------------------
 
 
 def test_the_audit_catches_feature_choice_outside_of_the_folds(tmp_path):
-    path = published_all(noise_cohort(150, 40, 4000, 1), tmp_path / "p.zarr")
+    path = keep_all(noise_cohort(150, 40, 4000, 1), tmp_path / "p.zarr")
     result = evaluate(
-        path, **{**QUICK, "representations": ("screened", f"{__name__}:leaky")}, audit=True, scratch=tmp_path
+        path, **{**QUICK, "representations": ("screened", "benchmarks.leakage:leaky")}, audit=True, scratch=tmp_path
     )
     areas = table(result, "metrics").query("metric == 'auc' and features == 'omics'").set_index("representation")
-    assert areas.loc[f"{__name__}:leaky", "estimate"] > 0.85
+    assert areas.loc["benchmarks.leakage:leaky", "estimate"] > 0.85
     assert areas.loc["screened", "lower"] < 0.5 < areas.loc["screened", "upper"]
     failed = failures(table(result, "audit"))
     assert any("noise" in one and "leaky" in one for one in failed)
@@ -94,13 +59,6 @@ def test_the_audit_catches_feature_choice_outside_of_the_folds(tmp_path):
     assert permuted[[name for name in permuted.index if "leaky" in name and "omics" in name]].eq(0).all()
     assert permuted[[name for name in permuted.index if "leaky" not in name and "best" not in name]].eq(1).all()
     assert not list(tmp_path.glob(".audit-*")), "copies of the store are cleared away"
-
-
-def published_all(tree: xr.DataTree, path: Path) -> Path:
-    """Every feature is kept."""
-    parameters = {"n_features": 100_000}
-    cohort.save(prepare(tree, **parameters), path, Provenance("prepared", parameters))
-    return path
 
 
 def test_an_honest_run_passes_its_audit(store, tmp_path):
