@@ -42,6 +42,8 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.mofa_speed
 	$(BIN)/python -m benchmarks.mofa_memory
 	$(BIN)/python -m benchmarks.mofa_scale
+	$(BIN)/python -m benchmarks.nested
+	$(BIN)/python -m benchmarks.leakage
 
 # Forget compiled code: numba does not see that a function in another file has changed.
 fresh:

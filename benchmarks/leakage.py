@@ -25,6 +25,7 @@ from omics.artefact import Provenance
 from omics.predict import Chosen, Scheme, Training, evaluate, failures
 from omics.predict.representations import correlation
 from omics.prepare import Recipe, prepare
+from pipelines import cluster
 
 PATIENTS, EVENTS, FEATURES = 250, 38, 8000
 #: What the leaky step chooses; with more, it would give 1.
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     tables = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, cluster.on("local"):
         for seed in range(options.seeds):
             began = time.perf_counter()
             tables.append(honest(seed, Path(name)))

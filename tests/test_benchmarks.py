@@ -24,6 +24,7 @@ ROOT = Path(__file__).parent.parent
             {f"{kind}_{axis}" for kind in ("bend", "slope") for axis in ("samples", "features", "factors")}
             | {"two_workers"},
         ),
+        ("nested", {"vs_mofapy2", "fits", "two_workers"}),
     ],
 )
 def test_a_benchmark_ends_with_its_figures(name, figures, tmp_path: Path):
