@@ -121,9 +121,11 @@ def _client() -> Any:
 
 def run(calls: Sequence[Callable[[], R]]) -> list[R]:
     """Run functions without arguments in threads of this process, with as little around them as dask allows."""
-    get = dask.local.get_sync if width() == 1 else dask.threaded.get
+    if width() == 1:
+        return [call() for call in calls]
     keys = [f"call-{i}" for i in range(len(calls))]
-    return list(get({key: (call,) for key, call in zip(keys, calls, strict=True)}, keys, num_workers=width()))
+    graph = {key: (call,) for key, call in zip(keys, calls, strict=True)}
+    return list(dask.threaded.get(graph, keys, num_workers=width()))
 
 
 def here(array: da.Array) -> np.ndarray:
@@ -143,7 +145,11 @@ def map_blocks(function: Callable[[np.ndarray], R], values: Any) -> list[R]:
     values : dask.array.Array or numpy.ndarray, shape (sample, feature)
         A NumPy array is cut into blocks of the same size that a store would have.
     """
-    array = values if isinstance(values, da.Array) else da.from_array(np.asarray(values), chunks=_chunks(values))
+    array = (
+        values
+        if isinstance(values, da.Array)
+        else da.from_array(np.asarray(values), chunks=_chunks(values), name=False)
+    )
     if array.numblocks[0] != 1:
         array = array.rechunk({0: -1})
     task = dask.delayed(function, pure=False)

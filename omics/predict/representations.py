@@ -59,14 +59,20 @@ class Training:
     store: str | os.PathLike[str]
 
     @cached_property
+    def _fitted(self) -> tuple[Recipe, xr.DataTree]:
+        recipe = Recipe.of(self.rows)
+        prepared = recipe.fit_transform(self.rows)
+        return recipe, prepared
+
+    @property
     def recipe(self) -> Recipe:
         """Filters, centring and scaling, fitted."""
-        return Recipe.of(self.rows).fit(self.rows)
+        return self._fitted[0]
 
-    @cached_property
+    @property
     def prepared(self) -> xr.DataTree:
         """The rows, filtered, centred and scaled."""
-        return self.recipe.transform(self.rows)
+        return self._fitted[1]
 
     @cached_property
     def integration(self) -> Integration:
@@ -172,6 +178,8 @@ class Representation(NamedTuple):
     supervised: bool = False
 
 
+#: Rows of a split that take no more than this are read once and kept; of larger ones, each step reads its blocks.
+_SMALL_BYTES = 2**30
 #: Features that represent each factor in each layer.
 LOADINGS_PER_FACTOR = 5
 #: Features of each layer, the most variable ones after preparation, that stand for it.
@@ -292,19 +300,27 @@ def fold_tables(
         What is to be predicted; None if it is no outcome, so that no representation can look at it.
     """
     prepared = cohort.open(store, noun="prepared")
-    train, held_out = (cohort.select(prepared, rows) for rows in split)
+    everyone = _held_in_memory(cohort.select(prepared, np.concatenate(split)))
+    train = cohort.select(everyone, split[0])
     training = training_of(train, split[0], store, mofa, clinical, question)
     tables, errors, digests = {}, {}, {}
     for name in names:
         try:
             with alone():  # other splits have the other cores
                 fitted = representation_named(name).fit(training)
+                scores = fitted.scores(everyone)
         except (ValueError, ArithmeticError, OmicsError) as error:
             errors[name] = f"{type(error).__name__}: {error}"
             continue
-        tables[name] = FoldScores(fitted.scores(train), fitted.scores(held_out))
+        tables[name] = FoldScores(*(scores.loc[scores.index.isin(rows)] for rows in split))
         digests[name] = hashlib.sha256(b"".join(learnt(fitted, tables[name].train))).hexdigest()
     return FoldTables(tables, errors, digests, cohort.samples(train))
+
+
+def _held_in_memory(rows: xr.DataTree) -> xr.DataTree:
+    """The rows, read once instead of once a step, if they are small."""
+    views = [cohort.node(rows, f"views/{name}") for name in view_names(rows)]
+    return rows.compute() if sum(view.nbytes for view in views) <= _SMALL_BYTES else rows
 
 
 def training_of(

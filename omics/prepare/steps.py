@@ -42,7 +42,7 @@ def _on_blocks(kernel: Callable[..., np.ndarray], values: Any, **arguments: np.n
         return kernel(values, *arguments.values())
     pairs: list[Any] = []
     for axes, array in arguments.items():
-        pairs += [da.from_array(array, chunks=-1), axes]
+        pairs += [da.from_array(array, chunks=-1, name=False), axes]
     empty = np.empty((0, 0), dtype=np.float32)
     return da.blockwise(kernel, "sf", values, "sf", *pairs, dtype=np.float32, meta=empty, concatenate=True)
 

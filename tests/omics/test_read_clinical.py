@@ -267,3 +267,56 @@ def test_probe_annotation_by_name(tmp_path):
     path.write_text("what\tstart\nx\t1\n")
     with pytest.raises(DataError, match="no column of probe ids"):
         read_probes(path)
+
+
+COURSE = {
+    "patient": ["p1", "p2", "p3"],
+    "event": [1, 0, 2],
+    "event_time": [2.0, 5.0, 1.0],
+    "death": [1, 0, 1],
+    "death_time": [4.0, 5.0, 1.0],
+    "remission_time": [0.1, 0.1, 0.1],
+    "second_remission_time": [2.3, np.nan, np.nan],
+    "second_event": [1, np.nan, np.nan],
+    "second_event_time": [3.0, np.nan, np.nan],
+    "transplant_time": [2.5, np.nan, np.nan],
+    "stratum": ["SR", "HR", "HR"],
+}
+
+
+def test_the_course_after_relapse_is_kept(tmp_path):
+    table, _ = read_clinical(
+        written(tmp_path, COURSE), {"transplant_time": {"column": "transplant_time", "unit": "months"}}
+    )
+    assert table.loc["p1", "second_event"] == 1
+    assert table.loc["p1", "second_event_time"] == 3.0
+    assert table.loc["p1", "transplant_time"] == pytest.approx(2.5 / 12)
+    assert table["stratum"].tolist() == ["SR", "HR", "HR"]
+
+
+@pytest.mark.parametrize(
+    ("patient", "change", "said"),
+    [
+        (0, {"remission_time": 2.5}, "p1: a relapse before the remission"),
+        (2, {"death_time": 0.5}, "p3: death or last follow-up before the first event"),
+        (0, {"transplant_time": 4.5}, "p1: death or last follow-up before the transplant"),
+        (0, {"second_remission_time": 1.0}, "p1: second remission before the relapse"),
+        (0, {"second_event_time": 1.0}, "p1: second event before the relapse"),
+        (1, {"second_event": 1, "second_event_time": 5.0}, "p2: second_event without a relapse"),
+        (0, {"second_event_time": np.nan}, "p1: second_event without second_event_time"),
+        (2, {"second_remission_time": 0.9}, "p3: second_remission_time without a relapse"),
+        (1, {"transplant_time": -0.2}, "p2: transplant_time -0.2 is negative"),
+    ],
+)
+def test_a_course_that_cannot_be_names_the_patient(tmp_path, patient, change, said):
+    rows = {name: list(values) for name, values in COURSE.items()}
+    for name, value in change.items():
+        rows[name][patient] = value
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, rows)
+
+
+def test_dates_in_whole_months_may_seem_out_of_order(tmp_path):
+    rows = {**COURSE, "death_time": [4.0, 5.0, 0.95]}
+    table, _ = read(tmp_path, rows)
+    assert table.loc["p3", "death_time"] == 0.95

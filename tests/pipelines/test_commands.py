@@ -334,3 +334,82 @@ def test_the_demo_ends_with_the_path_of_its_report_and_a_second_call_keeps_all(o
     second = omics("demo", tmp_path / "demo")
     assert second.stdout == first.stdout
     assert second.stderr.count("up to date") == 7
+
+
+# --- evaluation of other questions ------------------------------------------------------------------------------------
+
+QUICK = ("--n-folds", 2, "--n-inner", 2, "--models", "logistic", "--n-factors", 3)
+
+
+def test_another_endpoint_with_an_audit(omics, finished, tmp_path):
+    output = tmp_path / "evaluation.zarr"
+    asked = ("--endpoint", "event_free", "--landmark", 0.1, "--horizon", 3, "--audit", "--permutations", 2)
+    result = omics("evaluate", finished / "prepared.zarr", output, *QUICK, *asked)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.index("sample_size") < result.stdout.index("metrics"), "events per parameter come first"
+    figures = info(omics, output)
+    assert all(row["passed"] for row in figures["audit"])
+    assert {row["check"] for row in figures["audit"]} == {"predictors", "samples", "trace", "noise", "permutation"}
+    assert figures["question"].startswith("event free within 3 years of diagnosis")
+    assert "mrd" in figures["clinical_variables"]
+
+
+def test_a_leak_is_an_error_after_the_evidence_is_published(omics, finished, tmp_path, monkeypatch):
+    source = (
+        "from benchmarks.leakage import correlation, Recipe, Chosen\nfrom omics import cohort\nimport numpy as np\n"
+    )
+    source += (
+        "def leak(training):\n"
+        "    everyone = cohort.open(training.store, noun='prepared')\n"
+        "    view = cohort.node(Recipe.of(everyone).fit_transform(everyone), 'views/expression')\n"
+        "    event = cohort.clinical_table(everyone)['event'].reindex(view.indexes['sample'])\n"
+        "    size = np.abs(correlation(view['value'].transpose('sample', 'feature').to_numpy(), event == 1))\n"
+        "    ids = view.indexes['feature'][np.sort(np.argsort(-size)[:10])]\n"
+        "    return Chosen(training.recipe, {'expression': list(map(str, ids))})\n"
+    )
+    (tmp_path / "users_own.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    output = tmp_path / "evaluation.zarr"
+    mine = ("--representations", "users_own:leak", "--audit")
+    result = omics("evaluate", finished / "prepared.zarr", output, *QUICK, *mine)
+    assert result.exit_code == 3
+    assert "the audit failed" in result.stderr
+    assert "users_own:leak" in result.stderr
+    assert any(not row["passed"] for row in info(omics, output)["audit"])
+
+
+def test_known_classes(omics, finished, tmp_path):
+    output = tmp_path / "classes.zarr"
+    result = omics("evaluate", finished / "prepared.zarr", output, *QUICK, "--classes", "subtype")
+    assert result.exit_code == 0, result.stderr
+    figures = info(omics, output)
+    assert {row["metric"] for row in figures["class_metrics"]} >= {"accuracy", "balanced_accuracy", "answered"}
+    page = tmp_path / "run"
+    page.mkdir()
+    output.rename(page / "evaluation.zarr")
+    assert omics("report", page).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (("--clinical-variables", "age,event_time"), 2, "'event_time' is part of the outcome"),
+        (("--clinical-variables", "mrd"), 2, "'mrd' is known 0.09 years after diagnosis"),
+        (("--endpoint", "remission"), 2, "'remission' is not one of"),
+        (("--endpoint", "after_relapse", "--horizon", 50), 3, "nobody was followed up to the horizon of 50 years"),
+        (("--endpoint", "second_event"), 3, "needs the column 'second_event'"),
+        (("--models", "nowhere:model"), 2, "cannot be imported"),
+        (("--representations", "pca"), 2, "'pca' is not one of"),
+        (("--leave-out", "ward"), 2, "no clinical column 'ward'"),
+        (("--leave-out", "site", "--n-repeats", 2), 2, "nothing to repeat"),
+        (("--splits", "none.tsv"), 3, "cannot be read"),
+        (("--classes", "karyotype"), 3, "no clinical column 'karyotype'"),
+        (("--known-at", "mrd"), 2, "cannot read 'mrd'"),
+        (("--horizon", 0), 2, "horizon is 0"),
+    ],
+)
+def test_questions_that_cannot_be_asked(omics, finished, tmp_path, options, code, said):
+    result = omics("evaluate", finished / "prepared.zarr", tmp_path / "e.zarr", *options)
+    assert result.exit_code == code, result.stderr
+    assert said in result.stderr
+    assert not (tmp_path / "e.zarr").exists()
