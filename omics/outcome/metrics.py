@@ -3,20 +3,33 @@
 Predictions may be repeated, as in repeated cross-validation: arrays then have shape (repeat, patient), and a patient is
 resampled with all repeats, which are not independent.
 
-Intervals. Patients are resampled B times; with v the variance of the measure over the draws, in one repeat, the
-interval is normal with variance v on the logit scale (differences: plain). The scores of cross-validation come from
-models whose training patients overlap, which resampling patients does not show. With R repeats of K folds, v is
-therefore multiplied by ``1/R + K/(K - 1)``: the correction of Nadeau and Bengio, with v in place of the variance
-between folds. On noise and on weak signals (250 patients, 38 events, 5 folds, 1 to 5 repeats) 95 % intervals then cover
-the truth in 91 to 99 % of cohorts; without it, in 77 to 92 %. For the Brier score they are wider than need be.
+Intervals. Patients are resampled B times, with all repeats of theirs; the interval is normal, on the logit scale
+(differences: plain). The models of a cross-validation were trained on patients who overlap, and on those whom the other
+folds hold out, which resampling patients does not show. With R repeats of K folds and v the variance over the draws,
+the variance is
+
+- of measures that set predictions against outcomes (AUC, concordance, differences of them, calibration slope, IPA)
+  ``(1/R + K/(K - 1)) v``, with v that of one repeat: the correction of Nadeau and Bengio, with v in place of the
+  variance between folds. Where nothing is to be learnt every pair of patients counts twice, once with either as the
+  one held out, and v alone is half of the variance;
+- of mean losses (Brier score) ``K/(K - 1) v``, with v that of the mean over the repeats;
+- of totals (observed by expected events, calibration in the large) v: one event more in a fold is one more in the
+  training rows of the others, which raises what they expect.
+
+On cohorts of 160 patients (8 or 100 predictors that carry nothing, little or much; 1 and 5 repeats; 200 seeds each)
+95 % intervals covered, in this order, 94 to 99 % (AUC, concordance), 89 to 98 % (slope, IPA), 94 to 99 % and 95 to
+98 %; resampling alone would cover 81 to 94 % for AUC and concordance.
 
 References
 ----------
 Nadeau, Bengio. Inference for the generalization error. Machine Learning 2003;52:239-281.
+Bayle et al. Cross-validation confidence intervals for test error. NeurIPS 2020;33:16339-16350.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -243,7 +256,7 @@ def brier_interval(
     n = loss.shape[1]
     times = multiplicities(np.random.default_rng(random_state), n_bootstrap, n)
     draws = [ratio(times @ one, times @ total) for one, total in zip(loss, weight, strict=True)]
-    variance = variance_of(scored.strata, draws, n)
+    variance = variance_of(scored.strata, draws, n, "losses")
     return _on_logit_scale(scored, float(loss.sum() / weight.sum()), variance, confidence)
 
 
@@ -294,7 +307,17 @@ def _losses(scored: _Scored) -> tuple[np.ndarray, np.ndarray]:
     return (scored.weight * error**2)[:, scored.known], scored.weight[:, scored.known]
 
 
-def variance_of(strata: np.ndarray, draws: list[np.ndarray], smallest: int) -> float:
+#: What kind of measure it is -> by what its variance grows, with R repeats of K folds (see the top of this file).
+_OVERLAP: Mapping[str, Callable[[int, float], float]] = MappingProxyType(
+    {
+        "pairs": lambda repeats, folds: 1.0 / repeats + folds / (folds - 1.0),
+        "losses": lambda repeats, folds: folds / (folds - 1.0),
+        "totals": lambda repeats, folds: 1.0,
+    }
+)
+
+
+def variance_of(strata: np.ndarray, draws: list[np.ndarray], smallest: int, kind: str = "pairs") -> float:
     """Variance of a measure from its draws in each repeat, widened for folds whose training patients overlap.
 
     Parameters
@@ -305,18 +328,21 @@ def variance_of(strata: np.ndarray, draws: list[np.ndarray], smallest: int) -> f
         Values of the measure over the draws, for each repeat.
     smallest : int
         Size of the smallest group that was resampled.
+    kind : {"pairs", "losses", "totals"}
+        What kind of measure it is.
     """
     if smallest < 2:
         return np.nan
     unbiased = smallest / (smallest - 1.0)  # a bootstrap of m patients shows (m - 1) / m of their variance
-    folds = np.mean([len(np.unique(fold)) for fold in strata])
+    folds = float(np.mean([len(np.unique(fold)) for fold in strata]))
     repeats = [drawn for drawn in draws if np.isfinite(drawn).any()]  # the fits of a whole repeat may have failed
     if not repeats:
         return np.nan
+    of_mean = np.nanvar(np.mean(repeats, axis=0))
     if folds == 1:
-        return float(unbiased * np.nanvar(np.mean(repeats, axis=0)))
-    overlap = 1.0 / len(repeats) + folds / (folds - 1.0)
-    return float(unbiased * overlap * np.mean(np.nanvar(repeats, axis=1)))
+        return float(unbiased * of_mean)
+    spread = np.mean(np.nanvar(repeats, axis=1)) if kind == "pairs" else of_mean
+    return float(unbiased * _OVERLAP[kind](len(repeats), folds) * spread)
 
 
 def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

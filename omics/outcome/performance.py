@@ -269,17 +269,21 @@ def _concordance_draws(weighting: str) -> Callable[[Known, np.ndarray], list[np.
 class _Measure(NamedTuple):
     draws: Callable[[Known, np.ndarray], list[np.ndarray]]
     scale: str
+    kind: str = "pairs"
 
 
-#: Name -> how it is computed for multiplicities of patients, and on which scale its interval is normal.
+#: Name -> how it is computed for multiplicities of patients, on which scale its interval is normal, and how much folds
+#: that train each other widen it (see :mod:`omics.outcome.metrics`).
 _MEASURES: Mapping[str, _Measure] = MappingProxyType(
     {
         "c_uno": _Measure(_concordance_draws("uno"), "logit"),
         "c_harrell": _Measure(_concordance_draws("harrell"), "logit"),
         "ipa": _Measure(_ipa, "plain"),
         "calibration_slope": _Measure(lambda known, times: _calibrated(known, times, slope=True), "plain"),
-        "calibration_intercept": _Measure(lambda known, times: _calibrated(known, times, slope=False), "plain"),
-        "observed_expected": _Measure(_observed_by_expected, "log"),
+        "calibration_intercept": _Measure(
+            lambda known, times: _calibrated(known, times, slope=False), "plain", "totals"
+        ),
+        "observed_expected": _Measure(_observed_by_expected, "log", "totals"),
     }
 )
 
@@ -332,7 +336,7 @@ def performance(
     rows = [{"metric": "auc", **area._asdict()}, {"metric": "brier", **score._asdict()}]
     for name, measure in _MEASURES.items():
         estimate = _mean(measure.draws(known, np.ones((1, len(known.time)))))
-        variance = variance_of(known.fold, measure.draws(known, times), len(known.time))
+        variance = variance_of(known.fold, measure.draws(known, times), len(known.time), measure.kind)
         lower, upper = interval_ends(float(estimate), variance, measure.scale, confidence)
         rows.append(
             {"metric": name, "estimate": estimate, "lower": lower, "upper": upper, "n": area.n, "events": area.events}

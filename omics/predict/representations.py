@@ -10,14 +10,14 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from omics import cohort
+from omics import artefact, cohort
 from omics.blocks import alone, features_per_block, slices
 from omics.factors import MOFA
 from omics.predict.learning import FoldScores, Question, Target, target_of
@@ -178,7 +178,7 @@ class Representation(NamedTuple):
     supervised: bool = False
 
 
-#: Rows of a split that take no more than this are read once and kept; of larger ones, each step reads its blocks.
+#: A store that takes no more than this is read once and kept; of a larger one, each step reads its blocks.
 _SMALL_BYTES = 2**30
 #: Features that represent each factor in each layer.
 LOADINGS_PER_FACTOR = 5
@@ -299,8 +299,7 @@ def fold_tables(
     question : Question or None
         What is to be predicted; None if it is no outcome, so that no representation can look at it.
     """
-    prepared = cohort.open(store, noun="prepared")
-    everyone = _held_in_memory(cohort.select(prepared, np.concatenate(split)))
+    everyone = cohort.select(_opened(os.fspath(store), artefact.digest(store)), np.concatenate(split))
     train = cohort.select(everyone, split[0])
     training = training_of(train, split[0], store, mofa, clinical, question)
     tables, errors, digests = {}, {}, {}
@@ -317,10 +316,12 @@ def fold_tables(
     return FoldTables(tables, errors, digests, cohort.samples(train))
 
 
-def _held_in_memory(rows: xr.DataTree) -> xr.DataTree:
-    """The rows, read once instead of once a step, if they are small."""
-    views = [cohort.node(rows, f"views/{name}") for name in view_names(rows)]
-    return rows.compute() if sum(view.nbytes for view in views) <= _SMALL_BYTES else rows
+@lru_cache(maxsize=1)
+def _opened(store: str, digest: str) -> xr.DataTree:
+    """The store, opened once by each worker that fits many splits of it, and read if it is small."""
+    prepared = cohort.open(store, noun="prepared")
+    views = [cohort.node(prepared, f"views/{name}") for name in view_names(prepared)]
+    return prepared.compute() if sum(view.nbytes for view in views) <= _SMALL_BYTES else prepared
 
 
 def training_of(

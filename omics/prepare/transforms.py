@@ -96,9 +96,9 @@ def variance(block: np.ndarray) -> np.ndarray:
 
     Of a constant it is exactly 0 too: numbers of float32 add up without rounding in float64.
     """
-    deviation = block - mean(block)  # float64
-    count = (~np.isnan(block)).sum(axis=0)
-    return np.nansum(deviation**2, axis=0) / np.maximum(count - 1, 1)
+    there = ~np.isnan(block)
+    deviation = np.where(there, block - mean(block), 0.0)  # float64
+    return np.einsum("sf,sf->f", deviation, deviation) / np.maximum(there.sum(axis=0) - 1, 1)
 
 
 def batch_offsets(block: np.ndarray, codes: np.ndarray, n_batches: int) -> np.ndarray:
@@ -131,7 +131,8 @@ def moments(block: np.ndarray) -> Moments:
     if not values.size:
         return Moments(0, 0.0, 0.0)
     centre = values.mean()
-    return Moments(values.size, float(centre), float(((values - centre) ** 2).sum()))
+    values -= centre
+    return Moments(values.size, float(centre), float(np.square(values, out=values).sum()))
 
 
 def pool(left: Moments, right: Moments) -> Moments:
