@@ -74,11 +74,13 @@ def course_after_relapse(clinical: pd.DataFrame) -> None:
     """Survival after a first relapse, by how early it came."""
     after = outcome.endpoint(clinical, "after_relapse").join(outcome.relapse_timing(clinical).rename("timing"))
     test = outcome.logrank_test(after["time"], after["event"], after["timing"])
-    print(f"death after {len(after)} first relapses: log-rank by timing, p = {test.p_value:.1e}")
+    print(f"alive after {len(after)} first relapses: log-rank by when it came, p = {test.p_value:.1e}")
     for timing, group in after.groupby("timing", sort=False):
         curve = outcome.kaplan_meier(group["time"], group["event"])
         at = curve[curve["time"] <= 3].iloc[-1]
-        print(f"  {timing:15} {len(group):4}  {at['estimate']:.2f} ({at['lower']:.2f} to {at['upper']:.2f}) alive 3 years on")
+        print(
+            f"  {timing:15} {len(group):4}  {at['estimate']:.2f} ({at['lower']:.2f} to {at['upper']:.2f}) live 3 years"
+        )
 
 
 if __name__ == "__main__":
