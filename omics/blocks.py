@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import ExitStack, contextmanager
 from functools import reduce
 from operator import add
 from typing import Any, TypeVar
@@ -22,7 +22,27 @@ from dask.delayed import Delayed
 T = TypeVar("T")
 R = TypeVar("R")
 
-_ALONE: ContextVar[bool] = ContextVar("alone", default=False)
+
+class _Alone:
+    """dask's setting of the whole process, made by the first thread inside :func:`alone` and taken back by the last."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._setting = threading.Lock(), 0, ExitStack()
+
+    def enter(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._setting.enter_context(dask.config.set(scheduler="synchronous"))
+            self._inside += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._setting.close()
+
+
+_ALONE = _Alone()
 
 #: Bytes of one block of a store: large enough to amortise a read, small enough for many in memory.
 BLOCK_BYTES = 8 * 2**20
@@ -84,17 +104,20 @@ def on_workers() -> bool:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Make :func:`run` use this thread only: where many fits run side by side, each has one core."""
-    token = _ALONE.set(True)
+    """Compute in the calling thread: where many fits run side by side, each has one core.
+
+    On a worker of a cluster, dask would send what a task computes, with its blocks, back to the scheduler.
+    """
+    _ALONE.enter()
     try:
         yield
     finally:
-        _ALONE.reset(token)
+        _ALONE.leave()
 
 
 def width() -> int:
     """Calls that :func:`run` makes at a time."""
-    if _ALONE.get() or get_scheduler() is dask.local.get_sync:
+    if get_scheduler() is dask.local.get_sync:
         return 1
     return int(dask.config.get("num_workers", None) or os.cpu_count() or 1)
 

@@ -299,20 +299,20 @@ def fold_tables(
     question : Question or None
         What is to be predicted; None if it is no outcome, so that no representation can look at it.
     """
-    everyone = cohort.select(_opened(os.fspath(store), artefact.digest(store)), np.concatenate(split))
-    train = cohort.select(everyone, split[0])
-    training = training_of(train, split[0], store, mofa, clinical, question)
-    tables, errors, digests = {}, {}, {}
-    for name in names:
-        try:
-            with alone():  # other splits have the other cores
+    with alone():  # other splits have the other cores
+        everyone = cohort.select(_opened(os.fspath(store), artefact.digest(store)), np.concatenate(split))
+        train = cohort.select(everyone, split[0])
+        training = training_of(train, split[0], store, mofa, clinical, question)
+        tables, errors, digests = {}, {}, {}
+        for name in names:
+            try:
                 fitted = representation_named(name).fit(training)
                 scores = fitted.scores(everyone)
-        except (ValueError, ArithmeticError, OmicsError) as error:
-            errors[name] = f"{type(error).__name__}: {error}"
-            continue
-        tables[name] = FoldScores(*(scores.loc[scores.index.isin(rows)] for rows in split))
-        digests[name] = hashlib.sha256(b"".join(learnt(fitted, tables[name].train))).hexdigest()
+            except (ValueError, ArithmeticError, OmicsError) as error:
+                errors[name] = f"{type(error).__name__}: {error}"
+                continue
+            tables[name] = FoldScores(*(scores.loc[scores.index.isin(rows)] for rows in split))
+            digests[name] = hashlib.sha256(b"".join(learnt(fitted, tables[name].train))).hexdigest()
     return FoldTables(tables, errors, digests, cohort.samples(train))
 
 

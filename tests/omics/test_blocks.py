@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import dask
@@ -9,7 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from omics.blocks import BLOCK_BYTES, each, features_per_block, map_blocks, map_sum, slices
+from omics.blocks import BLOCK_BYTES, alone, each, features_per_block, map_blocks, map_sum, slices
 
 
 @pytest.mark.parametrize("n_samples", [1, 2, 50, 360, 500, 1023, 1024, 1025, 5000])
@@ -75,3 +76,30 @@ def test_each_keeps_the_order_of_the_items(scheduler: str) -> None:
 
 def test_each_hands_containers_on_untouched() -> None:
     assert each(type, [["a", "b"], {"c": 1}]) == [list, dict]
+
+
+def test_alone_lasts_until_the_last_thread_has_left() -> None:
+    first_is_in, second_is_in, first_is_out = (threading.Event() for _ in range(3))
+    found = []
+
+    def first() -> None:
+        with alone():
+            first_is_in.set()
+            second_is_in.wait(10)
+        first_is_out.set()
+
+    def second() -> None:
+        first_is_in.wait(10)
+        with alone():
+            second_is_in.set()
+            first_is_out.wait(10)
+            found.append(dask.config.get("scheduler"))
+
+    with dask.config.set(scheduler="threads"):
+        threads = [threading.Thread(target=work) for work in (first, second)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert found == ["synchronous"]
+        assert dask.config.get("scheduler") == "threads"

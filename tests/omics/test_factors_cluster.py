@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import dask
 import distributed
@@ -150,3 +152,14 @@ def test_a_checkpoint_of_a_cluster_goes_on_in_threads_and_back(client, tree, exp
     with dask.config.set(scheduler="dask.distributed"):
         model = MOFA(**PARAMETERS).fit(tree, checkpoint=at(True))
     assert_identical_models(model, expected)
+
+
+def computes_here(_: int, inside: bool) -> bool:
+    """Whether what a task computes is computed by its own thread, not sent to the scheduler."""
+    with blocks.alone() if inside else nullcontext():
+        return blocks.map_blocks(lambda block: threading.get_ident(), np.zeros((2, 2))) == [threading.get_ident()]
+
+
+def test_a_task_that_is_alone_computes_in_its_own_thread(client):
+    assert blocks.each(computes_here, range(4), True) == [True] * 4
+    assert blocks.each(computes_here, range(4), False) == [False] * 4
