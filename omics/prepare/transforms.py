@@ -6,9 +6,13 @@ arrays alike. The statistics take one block of features in NumPy and work in flo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import reduce, wraps
 from typing import NamedTuple
 
 import numpy as np
+
+from omics.blocks import slices
 
 #: Betas are drawn in to [0.001, 0.999]: at 0 and 1 the M-value is infinite, and below a thousandth the array measures
 #: its own background, which the logarithm would blow up into the largest variance of all.
@@ -63,25 +67,49 @@ def log_cpm(counts: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 # --- statistics of a block of features ----------------------------------------------------------------------------
 
+#: Features that a statistic takes at a time: what it makes of them in float64 stays in the processor's cache.
+_STRIP = 512
 
+
+def _strips(block: np.ndarray) -> Iterator[np.ndarray]:
+    return (block[:, part] for part in slices(block.shape[1], _STRIP))
+
+
+def _by_strip(statistic: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
+    """A statistic of each feature, taken strip by strip: the same numbers, several times as fast."""
+
+    @wraps(statistic)
+    def of_block(block: np.ndarray) -> np.ndarray:
+        return np.concatenate([statistic(strip) for strip in _strips(block)] or [statistic(block)], axis=-1)
+
+    return of_block
+
+
+@_by_strip
 def missing_share(block: np.ndarray) -> np.ndarray:
     """Share of samples without a value, shape (feature,)."""
-    return np.isnan(block).mean(axis=0)
+    return np.count_nonzero(np.isnan(block), axis=0) / len(block)
 
 
+@_by_strip
 def carriers(block: np.ndarray) -> np.ndarray:
     """Samples with a 1 and samples with a 0, shape (2, feature)."""
     return np.stack([(block > 0).sum(axis=0), (block == 0).sum(axis=0)])
 
 
+@_by_strip
 def mean(block: np.ndarray) -> np.ndarray:
     """Mean of the values that are there, shape (feature,); NaN where there are none."""
+    total = block.sum(axis=0, dtype=np.float64)
+    if len(block) and not np.isnan(total).any():  # most data are complete
+        return total / len(block)
     there = ~np.isnan(block)
     total = np.where(there, block, 0).sum(axis=0, dtype=np.float64)
     count = there.sum(axis=0)
     return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
 
 
+@_by_strip
 def median(block: np.ndarray) -> np.ndarray:
     """Median of the values that are there, shape (feature,); NaN where there are none."""
     ordered = np.sort(block, axis=0).astype(np.float64)  # NaN comes last
@@ -91,14 +119,20 @@ def median(block: np.ndarray) -> np.ndarray:
     return (ordered[low, columns] + ordered[high, columns]) / 2
 
 
+@_by_strip
 def variance(block: np.ndarray) -> np.ndarray:
     """Sample variance of the values that are there, shape (feature,); 0 for a single value or none.
 
     Of a constant it is exactly 0 too: numbers of float32 add up without rounding in float64.
     """
-    there = ~np.isnan(block)
-    deviation = np.where(there, block - mean(block), 0.0)  # float64
-    return np.einsum("sf,sf->f", deviation, deviation) / np.maximum(there.sum(axis=0) - 1, 1)
+    deviation = block.astype(np.float64)
+    deviation -= mean(block)
+    square = np.einsum("sf,sf->f", deviation, deviation)
+    if len(block) and not np.isnan(square).any():  # most data are complete
+        return square / max(len(block) - 1, 1)
+    there = ~np.isnan(deviation)
+    deviation[~there] = 0.0
+    return np.einsum("sf,sf->f", deviation, deviation) / np.maximum(np.count_nonzero(there, axis=0) - 1, 1)
 
 
 def batch_offsets(block: np.ndarray, codes: np.ndarray, n_batches: int) -> np.ndarray:
@@ -127,10 +161,17 @@ class Moments(NamedTuple):
 
 def moments(block: np.ndarray) -> Moments:
     """Moments of all values that are there."""
-    values = block[~np.isnan(block)].astype(np.float64)
-    if not values.size:
-        return Moments(0, 0.0, 0.0)
-    centre = values.mean()
+    return reduce(pool, map(_moments, _strips(block)), Moments(0, 0.0, 0.0))
+
+
+def _moments(strip: np.ndarray) -> Moments:
+    values = strip.astype(np.float64)
+    centre = values.mean() if values.size else np.nan
+    if np.isnan(centre):
+        values = values[~np.isnan(values)]
+        if not values.size:
+            return Moments(0, 0.0, 0.0)
+        centre = values.mean()
     values -= centre
     return Moments(values.size, float(centre), float(np.square(values, out=values).sum()))
 

@@ -80,7 +80,7 @@ def test_interval_as_explicit_resampling_of_patients():
     data = _data()
     interval = auc_interval(**data, n_bootstrap=50, random_state=3)
     variance = np.mean([np.var(_drawn_by_hand(data, repeat, 50)) for repeat in range(3)])
-    variance *= interval.events / (interval.events - 1) * (1 / 3 + 4 / 3)  # three repeats of four folds
+    variance *= interval.events / (interval.events - 1) * 7 / 4
     slope = interval.estimate * (1 - interval.estimate)
     expected = logit(interval.estimate) + norm.ppf([0.025, 0.975]) * np.sqrt(variance) / slope
     assert logit([interval.lower, interval.upper]) == pytest.approx(expected, rel=1e-9)
@@ -94,7 +94,7 @@ def test_folds_widen_the_interval():
     data = _data(400, repeats=1)
     one_model = auc_interval(data["outcome"], data["score"])
     four = auc_interval(data["outcome"], data["score"], strata=data["strata"])
-    assert (four.upper - four.lower) / (one_model.upper - one_model.lower) == pytest.approx(np.sqrt(7 / 3), rel=0.1)
+    assert (four.upper - four.lower) / (one_model.upper - one_model.lower) == pytest.approx(np.sqrt(7 / 4), rel=0.1)
 
 
 def test_repeat_that_failed_counts_for_nothing():
@@ -235,4 +235,4 @@ def test_intervals_of_cross_validation_cover_the_truth(repeats):
                 score[repeat, held_out] = features[held_out] @ slopes
         interval = auc_interval(outcome, score, strata=fold, n_bootstrap=300, random_state=seed)
         covered.append(interval.lower <= 0.5 <= interval.upper)
-    assert 0.92 <= np.mean(covered) <= 0.995  # one repeat: wider than need be
+    assert 0.92 <= np.mean(covered) <= 0.98
