@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, TypeVar
 
@@ -168,22 +168,16 @@ def map_blocks(function: Callable[[np.ndarray], R], values: Any) -> list[R]:
     values : dask.array.Array or numpy.ndarray, shape (sample, feature)
         A NumPy array is cut into blocks of the same size that a store would have.
     """
-    array = (
-        values
-        if isinstance(values, da.Array)
-        else da.from_array(np.asarray(values), chunks=_chunks(values), name=False)
-    )
-    if array.numblocks[0] != 1:
-        array = array.rechunk({0: -1})
+    if not isinstance(values, da.Array):
+        values = np.asarray(values)
+        size = features_per_block(len(values), values.itemsize)
+        return run([partial(function, values[:, part]) for part in slices(values.shape[1], size)])
+    if values.numblocks[0] != 1:
+        values = values.rechunk({0: -1})
     task = dask.delayed(function, pure=False)
-    return list(dask.compute(*[task(block) for block in array.to_delayed()[0]]))
+    return list(dask.compute(*[task(block) for block in values.to_delayed()[0]]))
 
 
 def map_sum(function: Callable[[np.ndarray], T], values: Any, combine: Callable[[T, T], T] = add) -> T:
     """Sum of ``function(block)`` over the blocks of features, always in the order of the blocks."""
     return reduce(combine, map_blocks(function, values))
-
-
-def _chunks(values: np.ndarray) -> tuple[int, int]:
-    n_samples, n_features = values.shape
-    return max(n_samples, 1), max(1, min(n_features, features_per_block(n_samples, values.dtype.itemsize)))
