@@ -78,9 +78,7 @@ def course_after_relapse(clinical: pd.DataFrame) -> None:
     for timing, group in after.groupby("timing", sort=False):
         curve = outcome.kaplan_meier(group["time"], group["event"])
         at = curve[curve["time"] <= 3].iloc[-1]
-        print(
-            f"  {timing:15} {len(group):4}  {at['estimate']:.2f} ({at['lower']:.2f} to {at['upper']:.2f}) live 3 years"
-        )
+        print(f"  {timing:15} {len(group):4}  {at['estimate']:.2f} ({at['lower']:.2f} to {at['upper']:.2f}) at 3 years")
 
 
 if __name__ == "__main__":

@@ -88,24 +88,30 @@ def trials(gain: float, seeds: int = SEEDS) -> pd.DataFrame:
     return table.assign(covers=(table["lower"] <= table["truth"]) & (table["truth"] <= table["upper"]))
 
 
+def found(table: pd.DataFrame) -> pd.DataFrame:
+    """What both kinds of predictors add to the clinical ones alone."""
+    return table[(table["row"] == "both - clinical") & (table["metric"] == "auc")]
+
+
 @pytest.mark.slow
 def test_intervals_cover_and_a_planted_gain_is_found():
     table = trials(gain=1.0)
-    covered = table[table["metric"].isin(METRICS)].groupby("metric")["covers"].mean()
+    rows = table[table["metric"].isin(METRICS)]
 
-    assert covered["auc"] > 0.92
-    assert covered["c_uno"] > 0.92
-    assert (covered > 0.90).all()
-    slope = table[(table["metric"] == "calibration_slope") & (table["row"] == "both")]
-    assert slope["estimate"].median() == pytest.approx(1.0, abs=0.25)
-    gap = table[(table["row"] == "both - clinical") & (table["metric"] == "auc")]
-    assert (gap["lower"] > 0).mean() > 0.5
-    assert gap["covers"].mean() > 0.92
+    assert 0.92 <= rows["covers"].mean() <= 0.98
+    for _, covered in rows.groupby("metric")["covers"]:
+        assert 0.92 <= covered.mean() <= 0.99
+    for _, covered in rows.groupby(["row", "metric"])["covers"]:
+        assert covered.mean() > 0.90
+    slope = table[(table["metric"] == "calibration_slope") & (table["row"] != "clinical")]
+    assert slope["estimate"].median() == pytest.approx(1.0, abs=0.1)
+    gap = found(table)
+    assert gap["estimate"].mean() == pytest.approx(gap["truth"].mean(), abs=0.015)
+    assert (gap["lower"] > 0).mean() > 0.4  # of 160 patients 55 relapse
 
 
 @pytest.mark.slow
 def test_an_absent_gain_is_not_found():
-    table = trials(gain=0.0)
-    gap = table[(table["row"] == "both - clinical") & (table["metric"] == "auc")]
+    gap = found(trials(gain=0.0))
     assert (gap["lower"] > 0).mean() < 0.05
-    assert gap["covers"].mean() > 0.92
+    assert 0.92 <= gap["covers"].mean() <= 0.98

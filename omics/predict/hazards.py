@@ -120,7 +120,8 @@ class CauseHazards(ClassifierMixin, BaseEstimator):
             model = CoxnetSurvivalAnalysis(
                 alphas=[self.penalty], l1_ratio=self.l1_ratio, fit_baseline_model=True, max_iter=20_000
             )
-            with warnings.catch_warnings():
+            # where it diverges, the risks are without bounds, which :meth:`Learner.choose` takes for a lost candidate
+            with warnings.catch_warnings(), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
                 warnings.filterwarnings("ignore", "all coefficients are zero", UserWarning)
                 warnings.filterwarnings("error", "Optimization terminated early", ConvergenceWarning)
                 try:
