@@ -120,7 +120,6 @@ class CauseHazards(ClassifierMixin, BaseEstimator):
             model = CoxnetSurvivalAnalysis(
                 alphas=[self.penalty], l1_ratio=self.l1_ratio, fit_baseline_model=True, max_iter=20_000
             )
-            # where it diverges, the risks are without bounds, which :meth:`Learner.choose` takes for a lost candidate
             with warnings.catch_warnings(), np.errstate(divide="ignore", over="ignore", invalid="ignore"):
                 warnings.filterwarnings("ignore", "all coefficients are zero", UserWarning)
                 warnings.filterwarnings("error", "Optimization terminated early", ConvergenceWarning)
@@ -128,6 +127,8 @@ class CauseHazards(ClassifierMixin, BaseEstimator):
                     model.fit(X, outcome)
                 except ConvergenceWarning as error:
                     raise ArithmeticError(f"the Cox model does not converge at penalty {self.penalty:g}") from error
+                if not np.isfinite(self._functions(model, X[:1])[0].y).all():
+                    raise ArithmeticError(f"the Cox model diverges at penalty {self.penalty:g}")
             return model if np.any(model.coef_) else None
         forest = RandomSurvivalForest(
             n_estimators=self.n_estimators,
