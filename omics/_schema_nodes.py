@@ -173,12 +173,16 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
         "subtypes": (
             Variable("label", ("sample",), "text", "subtype of the sample"),
             Variable("probability", ("sample", "subtype"), "float", "probability of each subtype"),
+            Variable("ambiguity", ("sample",), "float", "0: always with the same others over resamples, up to 1"),
+            Variable("ambiguity_p", ("sample",), "float", "share of patients without clusters placed as surely"),
         ),
         "subtype_model": (
             Variable("mean", ("subtype", "factor"), "float", "centre of the subtype, in standardised factors"),
             Variable("variance", ("subtype", "factor"), "float", "spread of the subtype, in standardised factors"),
             Variable("mixing", ("subtype",), "float", "share of the subtype"),
             Variable("jaccard", ("subtype",), "float", "mean Jaccard index over resamples; NaN if alone"),
+            Variable("jaccard_p", ("subtype",), "float", "share of clusters of cluster-free data as stable"),
+            Variable("jaccard_factors", ("subtype",), "float", "mean Jaccard index when a fifth of the factors is gone"),
             Variable("factor_low", ("factor",), "float", "2 % quantile, to which lower scores are raised"),
             Variable("factor_high", ("factor",), "float", "98 % quantile, to which higher scores are cut"),
             Variable("factor_mean", ("factor",), "float", "mean by which factors were standardised"),
@@ -190,6 +194,11 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             Variable("null_mean", ("n_subtypes",), "float", "the same on data without clusters, mean"),
             Variable("null_upper", ("n_subtypes",), "float", "the same on data without clusters, 95 % quantile"),
             Variable("p_value", ("n_subtypes",), "float", "share of cluster-free data sets that are as stable"),
+            Variable("pac", ("n_subtypes",), "float", "proportion of pairs of patients that are ambiguous"),
+            Variable("pac_few", ("n_subtypes",), "float", "the same over as few resamples as the null has"),
+            Variable("pac_null", ("n_subtypes",), "float", "the same on data without clusters, mean"),
+            Variable("pac_p_value", ("n_subtypes",), "float", "share of cluster-free data sets as unambiguous"),
+            Variable("chosen", ("n_subtypes",), "float", "how often other draws of the resamples would choose it"),
         ),
         "curves": (
             _row("group", "text", "subtype"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from threadpoolctl import threadpool_limits
 from omics.cohort import node
 from omics.schema import DataError, UsageError, check, describe
 from omics.subtypes import mixture, stability
+from omics.subtypes.algorithms import ALGORITHMS, Data
+from omics.subtypes.layers import components
 
 #: A subtype with a mean Jaccard index below this dissolves in other draws of patients (Hennig 2007).
 VALID = 0.75
@@ -29,8 +32,9 @@ ABOUT_AS_STABLE = 0.05
 class Subtypes(ClusterMixin, BaseEstimator):
     """Cluster patients on their factors, with as many clusters as survive resampling and beat a cluster-free null.
 
-    A Gaussian mixture with a shared diagonal covariance on standardised factors; factors that are more uncertain than
-    they vary are left out. With ``n_subtypes=None`` a number counts if every cluster is stable (mean Jaccard index of
+    By default a Gaussian mixture with a shared diagonal covariance on standardised factors; factors that are more
+    uncertain than they vary are left out. With ``n_subtypes=None`` a number counts if every cluster is stable (mean
+    Jaccard index of
     at least 0.75 over subsamples of the patients) and if it is more stable than clusters in cluster-free data of the
     same correlations, skew and tails; the largest is taken whose stability (mean adjusted Rand index) is within 0.05
     of the best of these. If none counts, it is the number that exceeds the cluster-free data most; and there is one
@@ -38,6 +42,8 @@ class Subtypes(ClusterMixin, BaseEstimator):
 
     Parameters
     ----------
+    algorithm : str
+        Name in :data:`omics.subtypes.ALGORITHMS`.
     n_subtypes : int, optional
         Number of subtypes; chosen by stability if not given.
     max_subtypes : int
@@ -56,7 +62,12 @@ class Subtypes(ClusterMixin, BaseEstimator):
     labels_ : pandas.Series
         Subtype of each patient, ``S1`` the largest.
     probability_ : pandas.DataFrame
-        Probability of each subtype, (sample, subtype).
+        Probability of each subtype, (sample, subtype), of a Gaussian mixture whose components have the moments of the
+        clusters: it tells new patients their subtype, whatever algorithm found the clusters.
+    ambiguity_ : pandas.DataFrame
+        Of each patient, from 0 (always with the same others) to 1, with its p-value: columns ``ambiguity, p_value``.
+    number_shares_ : dict of int to float
+        How often each number would be chosen from other draws of the subsamples.
     model_ : xarray.Dataset
         ``NODES["subtype_model"]``.
     stability_ : xarray.Dataset
@@ -68,33 +79,40 @@ class Subtypes(ClusterMixin, BaseEstimator):
     -----
     The mixture does not weight factors by the variance that they explain: its variances within subtypes make it
     indifferent to the scale of a factor, and a factor that separates nothing has no say. So sex separates patients if
-    chromosomes X and Y are among the features: mask them, and see :func:`agreement`.
+    chromosomes X and Y are among the features: mask them, and see :func:`agreement`. The other algorithms use
+    distances, to which a factor contributes in proportion to the variance that it explains, if `scores` have a
+    variable ``explained``.
     """
 
     def __init__(
         self,
         *,
+        algorithm: str = "mixture",
         n_subtypes: int | None = None,
         max_subtypes: int = 10,
         n_resamples: int = 50,
         n_null: int = 40,
         random_state: int = 0,
     ) -> None:
+        self.algorithm = algorithm
         self.n_subtypes = n_subtypes
         self.max_subtypes = max_subtypes
         self.n_resamples = n_resamples
         self.n_null = n_null
         self.random_state = random_state
 
-    def fit(self, scores: xr.Dataset, y: None = None) -> Subtypes:
+    def fit(self, scores: xr.Dataset, y: None = None, *, layers: Mapping[str, pd.DataFrame] | None = None) -> Subtypes:
         """Choose the number of subtypes and fit them.
 
         Parameters
         ----------
         scores : xarray.Dataset
-            ``score(sample, factor)``, as ``NODES["factors"]``.
+            ``score(sample, factor)``, as ``NODES["factors"]``; perhaps ``explained(factor)``, its share of variance.
         y : None
             Not used; scikit-learn passes it.
+        layers : mapping of str to pandas.DataFrame, optional
+            Values (sample x feature) of each layer, for algorithms that fuse layers; a layer holds the patients that
+            it has.
 
         Raises
         ------
@@ -103,27 +121,52 @@ class Subtypes(ClusterMixin, BaseEstimator):
         DataError
             A score is not finite, a factor is constant, or there are too few patients.
         """
-        self._refuse_parameters()
+        self._refuse_parameters(layers)
         score = _informative(scores).sortby("sample")  # the order in which patients come must not matter
-        with threadpool_limits(limits=1):  # threads of BLAS would change the last digits, and are slower here
-            self._fit_sorted(score)
-        self.probability_ = self.predict_proba(scores)
-        self.labels_ = _most_probable(self.probability_)
-        return self
-
-    def _fit_sorted(self, score: xr.DataArray) -> None:
-        numbers = self._numbers(score.sizes["sample"])
         standard = _standard(score)
         z = _z(score.to_numpy(), standard)
-        measured = stability.against_null(z, numbers, self.n_resamples, self.n_null, [self.random_state])
-        self.stability_ = _stability_table(numbers, measured)
-        self.p_value_ = measured.p_overall
-        self.n_subtypes_ = self.n_subtypes or _choose(numbers, measured)
-        fitted, label = stability.fit_all(z, self.n_subtypes_, [self.random_state])
-        order = np.argsort(-np.bincount(label, minlength=self.n_subtypes_), kind="stable")
-        self.model_ = _model(fitted, measured.jaccard.get(self.n_subtypes_, np.array([np.nan])), standard, order)
+        if ALGORITHMS[self.algorithm].layers:
+            data = Data(*components(layers or {}, list(score.indexes["sample"])))
+        else:
+            data = Data(z, _importance(scores, score), np.zeros(z.shape[1], int))
+        with threadpool_limits(limits=1):  # threads of BLAS would change the last digits, and are slower here
+            label, order = self._fit_sorted(data, z, standard)
+        self.probability_ = self.predict_proba(scores)
+        named = pd.Series(np.asarray(self.model_.indexes["subtype"], dtype=object)[order.argsort()[label]])
+        named.index, named.name = score.indexes["sample"], "label"
+        samples = scores.indexes["sample"]
+        self.ambiguity_ = self.ambiguity_.set_axis(score.indexes["sample"]).reindex(samples)
+        soft = self.algorithm == "mixture"
+        self.labels_ = _most_probable(self.probability_) if soft else named.reindex(samples)
+        return self
 
-    def _refuse_parameters(self) -> None:
+    def _fit_sorted(self, data: Data, z: np.ndarray, standard: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """Labels of the sorted patients, and the clusters in order of size."""
+        numbers, seed = self._numbers(len(z)), self.random_state
+        measured = stability.against_null(data, numbers, self.n_resamples, self.n_null, seed, self.algorithm)
+        chosen = self.n_subtypes_ = self.n_subtypes or _choose(measured)
+        self.number_shares_ = _shares(
+            [chosen] if self.n_subtypes else [*map(_choose, stability.redrawn(measured, seed))]
+        )
+        self.stability_, self.p_value_ = _stability_table(measured, self.number_shares_), measured.p_overall
+        fitted, label = _fitted(data, z, chosen, seed, self.algorithm)
+        order = np.argsort(-np.bincount(label, minlength=chosen), kind="stable")
+        per_cluster = dict.fromkeys(("jaccard", "jaccard_p", "jaccard_factors"), np.full(chosen, np.nan))
+        ambiguity, placed = np.zeros(len(z)), np.full(len(z), np.nan)
+        if chosen > 1:
+            at = measured.observed[numbers.index(chosen)]
+            left_out = stability.without_factors(data, label, chosen, self.n_resamples, seed, self.algorithm)
+            per_cluster = {"jaccard": at.jaccard, "jaccard_p": measured.p_jaccard(chosen), "jaccard_factors": left_out}
+            ambiguity, placed = at.ambiguity, measured.p_ambiguity(chosen)
+        self.ambiguity_ = pd.DataFrame({"ambiguity": ambiguity, "p_value": placed})
+        self.model_ = _model(fitted, per_cluster, standard, order)
+        return label, order
+
+    def _refuse_parameters(self, layers: Mapping[str, pd.DataFrame] | None) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise UsageError(f"no algorithm {self.algorithm!r}", fix=f"choose among {', '.join(ALGORITHMS)}")
+        if ALGORITHMS[self.algorithm].layers and not layers:
+            raise UsageError(f"{self.algorithm} fuses layers, and was given none", fix="give the prepared layers too")
         fewest_null = round(1 / LEVEL) - 1 if self.n_subtypes is None else 1  # with fewer, no p-value is small enough
         least_of = {"n_subtypes": 1, "max_subtypes": 2, "n_resamples": 2, "n_null": fewest_null, "random_state": 0}
         for name, least in least_of.items():
@@ -183,10 +226,15 @@ class Subtypes(ClusterMixin, BaseEstimator):
             {
                 "label": ("sample", self.labels_.to_numpy(dtype=object)),
                 "probability": (("sample", "subtype"), self.probability_.to_numpy()),
+                "ambiguity": ("sample", self.ambiguity_["ambiguity"].to_numpy()),
+                "ambiguity_p": ("sample", self.ambiguity_["p_value"].to_numpy()),
             },
             coords={"sample": np.asarray(self.labels_.index, dtype=object), "subtype": self.model_["subtype"]},
         )
-        summary = {**self.get_params(), "chosen": self.n_subtypes_, "p_value": self.p_value_}
+        shares = {str(number): share for number, share in self.number_shares_.items()}
+        summary = {
+            **self.get_params(), "chosen": self.n_subtypes_, "p_value": self.p_value_, "number_shares": shares,
+        }  # fmt: skip
         nodes = {
             "/": xr.Dataset(attrs={"subtypes": json.dumps(summary)}),
             "/subtypes": describe(subtypes, "subtypes"),
@@ -209,17 +257,19 @@ class Subtypes(ClusterMixin, BaseEstimator):
                 "this tree holds no subtypes", where="attribute 'subtypes'", fix="give what omics subtypes wrote"
             )
         summary: dict[str, Any] = json.loads(tree.attrs["subtypes"])
-        chosen, p_value = summary.pop("chosen"), summary.pop("p_value")
+        chosen, p_value, shares = (summary.pop(name) for name in ("chosen", "p_value", "number_shares"))
         made = cls(**summary)
         made.n_subtypes_, made.p_value_ = chosen, p_value
+        made.number_shares_ = {int(number): share for number, share in shares.items()}
         made.model_, made.stability_, subtypes = (
             check(node(tree, name).compute(), name, where=f"/{name}")
             for name in ("subtype_model", "stability", "subtypes")
         )
         made.labels_ = subtypes["label"].to_series()
-        made.probability_ = pd.DataFrame(
-            subtypes["probability"].to_numpy(), subtypes.indexes["sample"], list(subtypes.indexes["subtype"])
-        )
+        samples = subtypes.indexes["sample"]
+        made.probability_ = pd.DataFrame(subtypes["probability"].to_numpy(), samples, list(subtypes.indexes["subtype"]))
+        columns = {"ambiguity": subtypes["ambiguity"].to_numpy(), "p_value": subtypes["ambiguity_p"].to_numpy()}
+        made.ambiguity_ = pd.DataFrame(columns, samples)
         return made
 
 
@@ -264,14 +314,39 @@ def _z(values: np.ndarray, standard: xr.Dataset) -> np.ndarray:
     return (np.clip(values, low, high) - mean) / scale
 
 
-def _model(fitted: mixture.Mixtures, jaccard: np.ndarray, standard: xr.Dataset, order: np.ndarray) -> xr.Dataset:
+def _importance(scores: xr.Dataset, score: xr.DataArray) -> np.ndarray:
+    """What a distance multiplies a standardised factor with: the root of what it explains, relative to the mean."""
+    if "explained" not in scores:
+        return np.ones(score.sizes["factor"])
+    explained = np.maximum(scores["explained"].sel(factor=score["factor"]).to_numpy(), 0)
+    return np.sqrt(explained / explained.mean()) if explained.any() else np.ones(len(explained))
+
+
+def _fitted(
+    data: Data, z: np.ndarray, n_subtypes: int, seed: int, algorithm: str
+) -> tuple[mixture.Mixtures, np.ndarray]:
+    """The mixture that assigns new patients, and the label of each patient."""
+    if algorithm == "mixture":
+        uniform = stability.uniform_of(1, n_subtypes, [seed], stability.STARTS_FULL)
+        fitted, label = mixture.fit(z, np.ones((1, len(z))), uniform)
+        return fitted, label[0]
+    label = stability.cluster_all(data, n_subtypes, [seed], algorithm)
+    member = (label == np.arange(n_subtypes)[:, None]).astype(float)
+    return mixture.maximise(mixture.Runs.of(z, np.ones((1, len(z)))), member[None]), label
+
+
+def _model(
+    fitted: mixture.Mixtures, per_cluster: Mapping[str, np.ndarray], standard: xr.Dataset, order: np.ndarray
+) -> xr.Dataset:
     """``NODES["subtype_model"]`` of the one fit, its components in the given order."""
     mean = fitted.mean[0][order]
     model = standard.assign(
-        mean=(("subtype", "factor"), mean),
-        variance=(("subtype", "factor"), np.broadcast_to(fitted.variance[0], mean.shape).copy()),
-        mixing=("subtype", fitted.mixing[0][order]),
-        jaccard=("subtype", jaccard[order]),
+        {name: ("subtype", values[order]) for name, values in per_cluster.items()}
+        | {
+            "mean": (("subtype", "factor"), mean),
+            "variance": (("subtype", "factor"), np.broadcast_to(fitted.variance[0], mean.shape).copy()),
+            "mixing": ("subtype", fitted.mixing[0][order]),
+        }
     ).assign_coords(subtype=np.array([f"S{i + 1}" for i in range(len(order))], dtype=object))
     return describe(model, "subtype_model")
 
@@ -288,7 +363,7 @@ def _most_probable(probability: pd.DataFrame) -> pd.Series:
     return pd.Series(labels, index=probability.index, name="label")
 
 
-def _choose(numbers: list[int], measured: stability.Comparison) -> int:
+def _choose(measured: stability.Comparison) -> int:
     """The largest of the most stable numbers that beat the null; 1 if none does.
 
     Numbers of which every cluster is valid come first. Among them, a larger one must be about as stable as the best:
@@ -296,22 +371,32 @@ def _choose(numbers: list[int], measured: stability.Comparison) -> int:
     """
     if measured.p_overall > LEVEL:
         return 1
-    valid = (measured.weakest >= VALID) & (measured.p_value <= LEVEL)
+    valid = (measured.weakest >= VALID) & (measured.p_rand <= LEVEL)
     if not valid.any():
-        return numbers[int(measured.excess.argmax())]
+        return measured.numbers[int(measured.excess.argmax())]
     best = measured.rand[valid].max()
-    return numbers[np.flatnonzero(valid & (measured.rand >= best - ABOUT_AS_STABLE))[-1]]
+    return measured.numbers[np.flatnonzero(valid & (measured.rand >= best - ABOUT_AS_STABLE))[-1]]
 
 
-def _stability_table(numbers: list[int], measured: stability.Comparison) -> xr.Dataset:
+def _shares(chosen: list[int]) -> dict[int, float]:
+    number, count = np.unique(chosen, return_counts=True)
+    return {int(one): float(times / len(chosen)) for one, times in zip(number, count, strict=True)}
+
+
+def _stability_table(measured: stability.Comparison, shares: Mapping[int, float]) -> xr.Dataset:
     columns = {
         "stability": measured.rand,
         "weakest": measured.weakest,
-        "null_mean": measured.null.mean(axis=0),
-        "null_upper": np.quantile(measured.null, 1 - LEVEL, axis=0),
-        "p_value": measured.p_value,
+        "null_mean": measured.null_rand.mean(axis=0),
+        "null_upper": np.quantile(measured.null_rand, 1 - LEVEL, axis=0),
+        "p_value": measured.p_rand,
+        "pac": np.array([one.pac for one in measured.observed]),
+        "pac_few": np.array([one.pac_few for one in measured.observed]),
+        "pac_null": measured.null_pac.mean(axis=0),
+        "pac_p_value": measured.p_pac,
+        "chosen": np.array([shares.get(number, 0.0) for number in measured.numbers]),
     }
     table = xr.Dataset(
-        {name: ("n_subtypes", values) for name, values in columns.items()}, coords={"n_subtypes": numbers}
+        {name: ("n_subtypes", values) for name, values in columns.items()}, coords={"n_subtypes": measured.numbers}
     )
     return describe(table, "stability")

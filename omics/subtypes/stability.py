@@ -1,14 +1,13 @@
 """How far clusters survive another draw of patients, and what cluster-free data of the same make would give.
 
 Stability is judged on subsamples of 80 % of the patients: the mean adjusted Rand index between the clusterings of
-two subsamples on the patients they share, and for each cluster its mean Jaccard index, the weakest of which decides.
-The null has the correlations of the data and its skew and tails, but margins with one mode only, so it has no
-clusters: what is no more stable than the null is not structure.
+two subsamples on the patients they share; for each cluster its mean Jaccard index, the weakest of which decides; the
+proportion of ambiguous pairs; and for each patient how ambiguous his place is. Each is compared with the same in
+cluster-free data (:mod:`omics.subtypes.null`): what is no more stable than these is not structure.
 
 References
 ----------
 Hennig (2007), Computational Statistics and Data Analysis 52: cluster-wise stability by the Jaccard index.
-Helgeson, Vock and Bair (2021), Biometrics 77: testing clusters against a unimodal null distribution.
 """
 
 from __future__ import annotations
@@ -16,13 +15,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from omics.blocks import each
-from omics.subtypes import mixture
+from omics.subtypes.algorithms import ALGORITHMS, Data
+from omics.subtypes.counting import consensus, jaccard_each, rand_between
+from omics.subtypes.null import Null
 
-#: Share of the patients in a subsample.
+#: Share of the patients in a subsample, and of the factors where some are left out.
 SUBSAMPLE = 0.8
 #: Starts of the fit to a subsample, and to all patients.
 STARTS, STARTS_FULL = 16, 64
@@ -34,8 +35,12 @@ LARGEST_RAND = 0.999
 SMALLEST_SPREAD = 0.05
 #: Subsamples of a cluster-free data set: there are many data sets, so each may be measured more coarsely.
 NULL_RESAMPLES = 6
+#: Subsamples that one task clusters: many at a time are faster, and many tasks can be shared out.
+TASK_RESAMPLES = 50
+#: Draws of the subsamples that tell how sure the number of clusters is.
+CHOICE_DRAWS = 200
 #: Last entries of the seeds of independent streams of random numbers.
-RESAMPLE_STREAM, NULL_STREAM = 1001, 1002
+RESAMPLE_STREAM, NULL_STREAM, FACTOR_STREAM, CHOICE_STREAM = 1001, 1002, 1003, 1004
 
 
 class Stability(NamedTuple):
@@ -47,10 +52,25 @@ class Stability(NamedTuple):
         Mean adjusted Rand index between two subsamples.
     jaccard : numpy.ndarray, shape (subtype,)
         Mean Jaccard index of each cluster; 0 for one that is too small to be a subtype.
+    pac : float
+        Proportion of pairs of patients that are together in more than 10 % and fewer than 90 % of the subsamples.
+    pac_few : float
+        The same for parts of as few subsamples as cluster-free data have; their mean.
+    ambiguity : numpy.ndarray, shape (sample,)
+        Of each patient, from 0 (always with the same others) to 1.
+    rand_between : numpy.ndarray, shape (resample, resample)
+        Adjusted Rand index between two subsamples.
+    jaccard_each : numpy.ndarray, shape (resample, subtype)
+        Jaccard index of each cluster in each subsample.
     """
 
     rand: float
     jaccard: np.ndarray
+    pac: float
+    pac_few: float
+    ambiguity: np.ndarray
+    rand_between: np.ndarray
+    jaccard_each: np.ndarray
 
 
 class Comparison(NamedTuple):
@@ -58,62 +78,152 @@ class Comparison(NamedTuple):
 
     Attributes
     ----------
-    rand : numpy.ndarray, shape (number,)
-        Mean adjusted Rand index between two subsamples.
-    jaccard : dict of int to numpy.ndarray
-        For each number, the mean Jaccard index of each cluster, shape (subtype,).
-    null : numpy.ndarray, shape (data set, number)
-        ``rand`` of the cluster-free data sets.
-    p_value : numpy.ndarray, shape (number,)
-        Share of the cluster-free data sets, the observed one counted in, that are at least as stable.
+    numbers : list of int
+        Numbers of clusters.
+    observed : list of Stability
+        What the data give, one for each number.
+    null : list of list of Stability
+        What each cluster-free data set gives, (data set, number).
     excess : numpy.ndarray, shape (number,)
-        ``rand`` as :func:`standardised`.
+        Mean Rand index as :func:`standardised`.
     p_overall : float
         P-value of the largest excess over all numbers: the test of "no structure".
     """
 
-    rand: np.ndarray
-    jaccard: dict[int, np.ndarray]
-    null: np.ndarray
-    p_value: np.ndarray
+    numbers: list[int]
+    observed: list[Stability]
+    null: list[list[Stability]]
     excess: np.ndarray
     p_overall: float
 
     @property
+    def rand(self) -> np.ndarray:
+        """Mean Rand index, shape (number,)."""
+        return np.array([one.rand for one in self.observed])
+
+    @property
     def weakest(self) -> np.ndarray:
         """Jaccard index of the least stable cluster, shape (number,)."""
-        return np.array([one.min() for one in self.jaccard.values()])
+        return np.array([one.jaccard.min() for one in self.observed])
+
+    @property
+    def null_rand(self) -> np.ndarray:
+        """Mean Rand index of the cluster-free data, shape (data set, number)."""
+        return np.array([[one.rand for one in row] for row in self.null])
+
+    @property
+    def null_pac(self) -> np.ndarray:
+        """Proportion of ambiguous pairs of the cluster-free data, shape (data set, number)."""
+        return np.array([[one.pac for one in row] for row in self.null])
+
+    @property
+    def p_rand(self) -> np.ndarray:
+        """P-value of the Rand index of each number, shape (number,)."""
+        return tail_share(self.rand, self.null_rand)
+
+    @property
+    def p_pac(self) -> np.ndarray:
+        """P-value of the proportion of ambiguous pairs of each number, shape (number,)."""
+        return tail_share(-np.array([one.pac_few for one in self.observed]), -self.null_pac)
+
+    def p_jaccard(self, number: int) -> np.ndarray:
+        """Share of the clusters of cluster-free data that are as stable as each cluster, shape (subtype,)."""
+        at = self.numbers.index(number)
+        null = np.concatenate([row[at].jaccard for row in self.null])
+        return tail_share(self.observed[at].jaccard, null[:, None])
+
+    def p_ambiguity(self, number: int) -> np.ndarray:
+        """Share of patients of cluster-free data who are placed as surely as each patient, shape (sample,)."""
+        at = self.numbers.index(number)
+        null = np.sort(np.concatenate([row[at].ambiguity for row in self.null]))
+        below = np.searchsorted(null, self.observed[at].ambiguity, side="right")
+        return np.asarray((1 + below) / (1 + len(null)))
 
 
-def against_null(z: np.ndarray, numbers: list[int], n_resamples: int, n_null: int, seed: list[int]) -> Comparison:
+def against_null(
+    data: Data, numbers: list[int], n_resamples: int, n_null: int, seed: int, algorithm: str = "mixture"
+) -> Comparison:
     """Compare the stability of clusters with that of clusters in cluster-free data.
 
     Parameters
     ----------
-    z : numpy.ndarray, shape (sample, factor)
-        Standardised factors.
+    data : Data
+        Standardised factors or layers.
     numbers : list of int
         Numbers of clusters to look at; at least one.
     n_resamples : int
         Subsamples of the patients.
     n_null : int
         Cluster-free data sets.
-    seed : list of int
+    seed : int
         Seed of the random numbers.
+    algorithm : str
+        Name in :data:`~omics.subtypes.algorithms.ALGORITHMS`.
     """
-    observed = each(measure, numbers, z, n_resamples, seed)
-    null = np.array(each(_cluster_free, range(n_null), Null.of(z), len(z), numbers, seed))
-    rand = np.array([one.rand for one in observed])
-    jaccards = {number: one.jaccard for number, one in zip(numbers, observed, strict=True)}
-    excess = standardised(rand, null)
+    observed = _observed(data, numbers, n_resamples, seed, algorithm)
+    null = each(_cluster_free, range(n_null), data, Null.of(data.z), numbers, seed, algorithm)
+    rand = np.array([[one.rand for one in row] for row in [observed, *null]])
+    excess = standardised(rand[0], rand[1:])
     largest = excess.max(axis=1)
-    p_overall = float(tail_share(largest[0], largest[1:]))
-    return Comparison(rand, jaccards, null, tail_share(rand, null), excess[0], p_overall)
+    return Comparison(numbers, observed, null, excess[0], float(tail_share(largest[0], largest[1:])))
+
+
+def _observed(data: Data, numbers: list[int], n_resamples: int, seed: int, algorithm: str) -> list[Stability]:
+    parts = [
+        (number, slice(start, min(start + TASK_RESAMPLES, n_resamples)))
+        for number in sorted(numbers, reverse=True)  # longest first: no worker waits at the end
+        for start in range(0, n_resamples, TASK_RESAMPLES)
+    ]
+    label = each(_resampled, parts, data, n_resamples, seed, algorithm)
+    of = {number: [one for one, part in zip(label, parts, strict=True) if part[0] == number] for number in numbers}
+    pairs = [(number, np.concatenate(of[number])) for number in sorted(numbers, reverse=True)]
+    return each(_measured, pairs, data, seed, algorithm)[::-1]
+
+
+@threadpool_limits.wrap(limits=1)
+def _resampled(part: tuple[int, slice], data: Data, n_resamples: int, seed: int, algorithm: str) -> np.ndarray:
+    """Labels of some of the subsamples for one number of clusters, shape (resample, sample)."""
+    return resample(data, part[0], n_resamples, [seed], algorithm, part[1])
+
+
+@threadpool_limits.wrap(limits=1)
+def _measured(pair: tuple[int, np.ndarray], data: Data, seed: int, algorithm: str) -> Stability:
+    number, label = pair
+    return measure(cluster_all(data, number, [seed], algorithm), label, number)
+
+
+@threadpool_limits.wrap(limits=1)
+def _cluster_free(index: int, data: Data, null: Null, numbers: list[int], seed: int, algorithm: str) -> list[Stability]:
+    """Stability of one cluster-free data set for each number of clusters."""
+    drawn = data._replace(z=null.draw(np.random.default_rng([seed, index, NULL_STREAM])))
+    found = []
+    for number in numbers:
+        reference = cluster_all(drawn, number, [seed, index], algorithm, STARTS)
+        one = measure(reference, resample(drawn, number, NULL_RESAMPLES, [seed, index], algorithm), number)
+        few = np.empty((0, 0))
+        found.append(one._replace(rand_between=few, jaccard_each=few, ambiguity=one.ambiguity.astype(np.float32)))
+    return found
+
+
+def measure(reference: np.ndarray, label: np.ndarray, n_subtypes: int) -> Stability:
+    """Stability from the clustering of all patients, (sample,), and those of the subsamples, (resample, sample)."""
+    between = rand_between(label, n_subtypes)
+    each_one = jaccard_each(reference, label, n_subtypes)
+    size = np.bincount(reference, minlength=n_subtypes)
+    large = size >= max(SMALLEST_COUNT, SMALLEST_SHARE * len(reference))
+    pac, ambiguity = consensus(label, n_subtypes)
+    pac_few = consensus(label, n_subtypes, max(1, len(label) // NULL_RESAMPLES))[0]
+    jaccard = np.where(large, each_one.mean(axis=0), 0.0)
+    return Stability(_mean_of_pairs(between), jaccard, pac, pac_few, ambiguity, between, np.where(large, each_one, 0.0))
+
+
+def _mean_of_pairs(between: np.ndarray) -> float:
+    return float(between[np.triu_indices(len(between), 1)].mean())
 
 
 def tail_share(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     """Permutation p-value, (1 + number of null values >= observed) / (1 + number of null values)."""
-    return (1 + (null >= observed).sum(axis=0)) / (1 + len(null))
+    return np.asarray((1 + (null >= observed).sum(axis=0)) / (1 + len(null)))
 
 
 def standardised(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
@@ -130,46 +240,49 @@ def standardised(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
     """
     z = np.arctanh(np.minimum(np.vstack([observed, null]), LARGEST_RAND))
     middle, upper = np.quantile(z, [0.5, 0.9], axis=0)
-    return (z - middle) / np.maximum((upper - middle) / ndtri(0.9), SMALLEST_SPREAD)
+    return np.asarray((z - middle) / np.maximum((upper - middle) / ndtri(0.9), SMALLEST_SPREAD))
 
 
-@threadpool_limits.wrap(limits=1)
-def measure(n_subtypes: int, z: np.ndarray, n_resamples: int, seed: list[int]) -> Stability:
-    """Stability of a number of clusters; arguments as :func:`against_null`."""
-    reference = _members(fit_all(z, n_subtypes, seed)[1], n_subtypes)
-    member, weight = resample(z, n_subtypes, n_resamples, seed)
-    large = reference.sum(axis=1) >= max(SMALLEST_COUNT, SMALLEST_SHARE * len(z))
-    return Stability(pairwise_rand(member), np.where(large, jaccard(reference, member, weight), 0.0))
+def uniform_of(n_resamples: int, n_subtypes: int, seed: list[int], starts: int) -> np.ndarray:
+    """The random numbers of the fit to all patients, shape (resample, start, subtype)."""
+    return np.random.default_rng([*seed, n_subtypes]).random((n_resamples, starts, n_subtypes))
 
 
-@threadpool_limits.wrap(limits=1)
-def _cluster_free(index: int, null: Null, n_samples: int, numbers: list[int], seed: list[int]) -> list[float]:
-    """Stability of one cluster-free data set for each number of clusters."""
-    z = null.draw(n_samples, np.random.default_rng([*seed, index, NULL_STREAM]))
-    return [pairwise_rand(resample(z, k, NULL_RESAMPLES, [*seed, index])[0]) for k in numbers]
+def cluster_all(
+    data: Data, n_subtypes: int, seed: list[int], algorithm: str = "mixture", starts: int = STARTS_FULL
+) -> np.ndarray:
+    """The clustering of all patients, shape (sample,)."""
+    uniform = uniform_of(1, n_subtypes, seed, starts)
+    return ALGORITHMS[algorithm].labels(data, np.ones((1, len(data.z))), n_subtypes, uniform)[0]
 
 
-def fit_all(z: np.ndarray, n_subtypes: int, seed: list[int]) -> tuple[mixture.Mixtures, np.ndarray]:
-    """The clustering of all patients: its one run, and the label of each sample."""
-    rng = np.random.default_rng([*seed, n_subtypes])
-    fitted, label = mixture.fit(z, np.ones((1, len(z))), rng.random((1, STARTS_FULL, n_subtypes)))
-    return fitted, label[0]
-
-
-def resample(z: np.ndarray, n_subtypes: int, n_resamples: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Cluster subsamples of the patients.
-
-    Returns
-    -------
-    member : numpy.ndarray, shape (resample, subtype, sample)
-        Indicator of the members of each cluster; all 0 for a patient who was not drawn.
-    weight : numpy.ndarray, shape (resample, sample)
-        Indicator of the patients drawn.
-    """
+def resample(
+    data: Data,
+    n_subtypes: int,
+    n_resamples: int,
+    seed: list[int],
+    algorithm: str = "mixture",
+    part: slice = slice(None),
+) -> np.ndarray:
+    """Cluster subsamples of the patients, all or some; labels of shape (resample, sample)."""
     rng = np.random.default_rng([*seed, n_subtypes, RESAMPLE_STREAM])
-    weight = subsamples(len(z), n_resamples, rng)
-    label = mixture.fit(z, weight, rng.random((n_resamples, STARTS, n_subtypes)))[1]
-    return _members(label, n_subtypes) * weight[:, None], weight
+    weight = subsamples(len(data.z), n_resamples, rng)[part]
+    uniform = rng.random((n_resamples, STARTS, n_subtypes))[part]
+    return ALGORITHMS[algorithm].labels(data, weight, n_subtypes, uniform)
+
+
+@threadpool_limits.wrap(limits=1)
+def without_factors(
+    data: Data, reference: np.ndarray, n_subtypes: int, n_resamples: int, seed: int, algorithm: str = "mixture"
+) -> np.ndarray:
+    """Mean Jaccard index of each cluster of all patients when a fifth of the factors is left out, shape (subtype,)."""
+    rng = np.random.default_rng([seed, n_subtypes, FACTOR_STREAM])
+    size = max(1, round(SUBSAMPLE * data.z.shape[1]))
+    found = []
+    for run in range(n_resamples):
+        kept = np.sort(rng.permutation(data.z.shape[1])[:size])
+        found.append(cluster_all(data.columns(kept), n_subtypes, [seed, run, FACTOR_STREAM], algorithm, STARTS))
+    return np.asarray(jaccard_each(reference, np.array(found), n_subtypes).mean(axis=0))
 
 
 def subsamples(n_samples: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
@@ -179,129 +292,25 @@ def subsamples(n_samples: int, n_resamples: int, rng: np.random.Generator) -> np
     return (rank < size).astype(float)
 
 
-def _members(label: np.ndarray, n_subtypes: int) -> np.ndarray:
-    """Indicator of each cluster's members, shape (..., subtype, sample)."""
-    return (label[..., None, :] == np.arange(n_subtypes)[:, None]).astype(float)
+def redrawn(measured: Comparison, seed: int) -> list[Comparison]:
+    """What other draws of as many subsamples might have given: their Bayesian bootstrap (Rubin 1981)."""
+    rng = np.random.default_rng([seed, CHOICE_STREAM])
+    n_resamples = len(measured.observed[0].jaccard_each)
+    null = measured.null_rand
+    found = []
+    for _ in range(CHOICE_DRAWS):
+        share = rng.dirichlet(np.ones(n_resamples))
+        observed = [_reweighted(one, share) for one in measured.observed]
+        excess = standardised(np.array([one.rand for one in observed]), null)
+        largest = excess.max(axis=1)
+        p_overall = float(tail_share(largest[0], largest[1:]))
+        found.append(measured._replace(observed=observed, excess=excess[0], p_overall=p_overall))
+    return found
 
 
-def pairwise_rand(member: np.ndarray) -> float:
-    """Mean adjusted Rand index over all pairs of clusterings, each on the samples that both have.
-
-    Parameters
-    ----------
-    member : numpy.ndarray, shape (resample, subtype, sample)
-        1 where the sample is in the cluster; all 0 for a sample that the resample lacks.
-    """
-    values = [_rand(np.einsum("jn,bkn->bjk", one, member[i + 1 :], optimize=True)) for i, one in enumerate(member[:-1])]
-    return float(np.concatenate(values).mean())
-
-
-def _rand(table: np.ndarray) -> np.ndarray:
-    """Adjusted Rand index of each contingency table, shape (pair, subtype, subtype)."""
-    together = _choose_two(table).sum(axis=(1, 2))
-    rows, columns = (_choose_two(table.sum(axis=axis)).sum(axis=1) for axis in (2, 1))
-    expected = rows * columns / _choose_two(table.sum(axis=(1, 2)))
-    possible = 0.5 * (rows + columns) - expected
-    one_cluster = possible < 1e-9  # both put all shared patients together: they agree
-    return np.where(one_cluster, 1.0, (together - expected) / np.where(one_cluster, 1.0, possible))
-
-
-def _choose_two(count: np.ndarray) -> np.ndarray:
-    return count * (count - 1) / 2
-
-
-def jaccard(reference: np.ndarray, member: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Mean over resamples of each reference cluster's Jaccard index with the cluster most like it.
-
-    Parameters
-    ----------
-    reference : numpy.ndarray, shape (subtype, sample)
-        Indicator of the clusters of all patients.
-    member : numpy.ndarray, shape (resample, subtype, sample)
-        Indicator of the clusters of the subsamples.
-    weight : numpy.ndarray, shape (resample, sample)
-        Indicator of the patients drawn.
-
-    Returns
-    -------
-    numpy.ndarray, shape (subtype,)
-    """
-    shared = np.einsum("bkn,jn->bjk", member, reference, optimize=True)
-    drawn = weight @ reference.T  # (resample, reference cluster)
-    either = drawn[:, :, None] + member.sum(axis=2)[:, None] - shared
-    return (shared / np.maximum(either, 1)).max(axis=2).mean(axis=0)
-
-
-# --- the null -----------------------------------------------------------------------------------------------------
-
-
-class Margin(NamedTuple):
-    """Distribution function of one factor as straight lines between knots."""
-
-    value: np.ndarray
-    probability: np.ndarray
-
-
-class Null(NamedTuple):
-    """Cluster-free data with the margins' skew and tails and the correlations of the scores.
-
-    Attributes
-    ----------
-    margins : list of Margin
-        One unimodal margin a factor.
-    root : numpy.ndarray, shape (factor, factor)
-        Cholesky factor of the correlation of the normal scores.
-    """
-
-    margins: list[Margin]
-    root: np.ndarray
-
-    @classmethod
-    def of(cls, z: np.ndarray) -> Null:
-        """The null of a data set, shape (sample, factor)."""
-        rank = z.argsort(axis=0).argsort(axis=0)
-        correlation = np.atleast_2d(np.corrcoef(ndtri((rank + 0.5) / len(z)), rowvar=False))
-        return cls([unimodal(column) for column in z.T], np.linalg.cholesky(correlation + 1e-9 * np.eye(z.shape[1])))
-
-    def draw(self, n_samples: int, rng: np.random.Generator) -> np.ndarray:
-        """One data set, shape (sample, factor)."""
-        uniform = ndtr(rng.standard_normal((n_samples, len(self.root))) @ self.root.T)
-        columns = [np.interp(u, m.probability, m.value) for u, m in zip(uniform.T, self.margins, strict=True)]
-        return np.column_stack(columns)
-
-
-def unimodal(x: np.ndarray) -> Margin:
-    """The distribution with one mode that is nearest to the empirical one, as in the dip test.
-
-    It is convex up to the mode (greatest convex minorant of the empirical distribution function) and concave from
-    it on (least concave majorant); of 40 modes the one with the smallest largest distance is taken.
-
-    References
-    ----------
-    Hartigan and Hartigan (1985), Annals of Statistics 13.
-    """
-    value = np.sort(x)
-    probability = (np.arange(len(x)) + 0.5) / len(x)
-    candidates = []
-    for mode in np.unique(np.linspace(1, len(x) - 2, 40).astype(int)):
-        left = _minorant(value[: mode + 1], probability[: mode + 1])
-        right = len(x) - 1 - _minorant(-value[: mode - 1 : -1], -probability[: mode - 1 : -1])[::-1]
-        knots = np.concatenate([left, right[1:]])
-        distance = np.abs(np.interp(value, value[knots], probability[knots]) - probability).max()
-        candidates.append((distance, mode, knots))
-    knots = min(candidates, key=lambda candidate: candidate[:2])[2]
-    return Margin(value[knots], probability[knots])
-
-
-def _minorant(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Knots of the greatest convex minorant of the points, x increasing."""
-    hull: list[int] = []
-    for i in range(len(x)):
-        while len(hull) > 1 and _above(x, y, hull[-2], hull[-1], i):
-            hull.pop()
-        hull.append(i)
-    return np.array(hull)
-
-
-def _above(x: np.ndarray, y: np.ndarray, left: int, middle: int, right: int) -> bool:
-    return bool((y[middle] - y[left]) * (x[right] - x[left]) >= (y[right] - y[left]) * (x[middle] - x[left]))
+def _reweighted(one: Stability, share: np.ndarray) -> Stability:
+    """The same with a share of each subsample, shape (resample,), instead of equal ones."""
+    pairs = np.outer(share, share)
+    np.fill_diagonal(pairs, 0)
+    rand = float((pairs * one.rand_between).sum() / pairs.sum())
+    return one._replace(rand=rand, jaccard=share @ one.jaccard_each)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, skew
 from sklearn.metrics import adjusted_rand_score
 
-from omics.subtypes import mixture, stability
+from omics.subtypes import counting, mixture, null, stability
+from omics.subtypes.algorithms import Data
 
 
 @pytest.fixture
@@ -77,35 +80,73 @@ def test_batches_do_not_change_the_fit(z, rng, monkeypatch):
 # --- stability ----------------------------------------------------------------------------------------------------
 
 
+def drawn_labels(rng: np.random.Generator, n_subtypes: int = 3, runs: int = 5, n: int = 40) -> np.ndarray:
+    """Random clusterings of subsamples, some of whose patients agree."""
+    label = rng.integers(0, n_subtypes, (runs, n))
+    label[:, : n // 2] = 0
+    return np.where(stability.subsamples(n, runs, rng) > 0, label, counting.ABSENT)
+
+
 def test_rand_index_equals_scikit_learn_on_shared_patients(rng):
-    label, weight = rng.integers(0, 3, (5, 40)), stability.subsamples(40, 5, rng)
-    label[:, :20] = 0  # some agreement
-    member = (label[:, None] == np.arange(3)[:, None]) * weight[:, None]
-    expected = [
-        adjusted_rand_score(label[a, both], label[b, both])
-        for a in range(5)
-        for b in range(a + 1, 5)
-        for both in [(weight[a] * weight[b]).astype(bool)]
-    ]
-    assert stability.pairwise_rand(member) == pytest.approx(np.mean(expected), abs=1e-12)
+    label = drawn_labels(rng)
+    found = counting.rand_between(label, 3)
+    for a in range(5):
+        for b in range(5):
+            both = (label[a] >= 0) & (label[b] >= 0)
+            assert found[a, b] == pytest.approx(adjusted_rand_score(label[a, both], label[b, both]), abs=1e-12)
 
 
 def test_rand_index_of_one_cluster_is_agreement():
-    assert stability.pairwise_rand(np.stack([np.ones((3, 9)), np.zeros((3, 9))], axis=1)) == 1
+    assert (counting.rand_between(np.zeros((3, 9), int), 2) == 1).all()
 
 
 def test_jaccard_equals_sets(rng):
-    reference, label = rng.integers(0, 3, 40), rng.integers(0, 3, (4, 40))
-    weight = stability.subsamples(40, 4, rng)
-    indicator = [(one[..., None, :] == np.arange(3)[:, None]).astype(float) for one in (reference, label)]
-    expected = np.zeros(3)
-    for run in range(4):
-        drawn = set(np.flatnonzero(weight[run]))
+    reference, label = rng.integers(0, 3, 40), drawn_labels(rng)
+    found = counting.jaccard_each(reference, label, 3)
+    for run in range(5):
+        drawn = set(np.flatnonzero(label[run] >= 0))
+        others = [set(np.flatnonzero(label[run] == k)) for k in range(3)]
         for ours in range(3):
             a = set(np.flatnonzero(reference == ours)) & drawn
-            others = [set(np.flatnonzero(label[run] == k)) & drawn for k in range(3)]
-            expected[ours] += max(len(a & b) / len(a | b) for b in others) / 4
-    np.testing.assert_allclose(stability.jaccard(indicator[0], indicator[1] * weight[:, None], weight), expected)
+            assert found[run, ours] == pytest.approx(max(len(a & b) / len(a | b) for b in others))
+
+
+def test_ambiguity_equals_a_count_of_pairs(rng, monkeypatch):
+    label = drawn_labels(rng, runs=12)
+    monkeypatch.setattr(counting, "_STRIP", 7)
+    monkeypatch.setattr(counting, "_ENTRIES", 300)
+    pac, ambiguity = counting.consensus(label, 3)
+    ambiguous, pairs, expected = 0, 0, np.zeros(40)
+    for i, j in itertools.permutations(range(40), 2):
+        both = (label[:, i] >= 0) & (label[:, j] >= 0)
+        m, s = both.sum(), (both & (label[:, i] == label[:, j])).sum()
+        expected[i] += 4 * s * (m - s) / (m * (m - 1)) / 39
+        ambiguous, pairs = ambiguous + (0.1 < s / m < 0.9), pairs + 1
+    assert pac == pytest.approx(ambiguous / pairs)
+    np.testing.assert_allclose(ambiguity, expected, rtol=1e-6)
+    halves = [counting.consensus(part, 3)[0] for part in (label[:6], label[6:])]
+    assert counting.consensus(label, 3, groups=2)[0] == pytest.approx(np.mean(halves))
+
+
+def test_tasks_of_resamples_do_not_change_them(rng, z, monkeypatch):
+    data = Data(z, np.ones(4), np.zeros(4, int))
+    whole = stability.resample(data, 3, 7, [1])
+    parts = [stability.resample(data, 3, 7, [1], part=slice(a, a + 3)) for a in (0, 3, 6)]
+    for one, other in zip(np.concatenate(parts), whole, strict=True):
+        assert ((one == counting.ABSENT) == (other == counting.ABSENT)).all()
+        assert adjusted_rand_score(one, other) == 1  # clusters may change their number, not their members
+    assert ((whole == counting.ABSENT).sum(axis=1) == 12).all()
+
+
+def test_bootstrap_of_resamples_equals_their_repetition(rng, z):
+    data = Data(z, np.ones(4), np.zeros(4, int))
+    label, reference = stability.resample(data, 4, 5, [1]), stability.cluster_all(data, 4, [1])
+    one = stability.measure(reference, label, 4)
+    again = stability._reweighted(one, np.array([2, 0, 1, 1, 1]) / 5)
+    assert again.jaccard == pytest.approx(stability.measure(reference, label[[0, 0, 2, 3, 4]], 4).jaccard)
+    chosen = [0, 0, 2, 3, 4]
+    pairs = [one.rand_between[a, b] for a, b in itertools.combinations(chosen, 2) if a != b]
+    assert again.rand == pytest.approx(np.mean(pairs))
 
 
 def test_a_subsample_is_four_fifths_of_the_patients(rng):
@@ -115,13 +156,13 @@ def test_a_subsample_is_four_fifths_of_the_patients(rng):
 
 
 def test_p_value_counts_the_observed_one_in():
-    null = np.array([[0.1, 0.5], [0.2, 0.6], [0.3, 0.7]])
-    np.testing.assert_allclose(stability.tail_share(np.array([0.25, 0.8]), null), [0.5, 0.25])
+    free = np.array([[0.1, 0.5], [0.2, 0.6], [0.3, 0.7]])
+    np.testing.assert_allclose(stability.tail_share(np.array([0.25, 0.8]), free), [0.5, 0.25])
 
 
 def test_an_extreme_value_is_not_bounded_by_the_number_of_data_sets(rng):
-    null = rng.uniform(0.4, 0.5, (40, 1))
-    assert stability.standardised(np.array([0.99]), null)[0, 0] > 10
+    free = rng.uniform(0.4, 0.5, (40, 1))
+    assert stability.standardised(np.array([0.99]), free)[0, 0] > 10
 
 
 # --- the null -----------------------------------------------------------------------------------------------------
@@ -140,7 +181,7 @@ def _samples(kind: str, n: int, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["normal", "skewed", "heavy", "two", "tied"])
 def test_a_margin_has_one_mode(kind, rng):
-    margin = stability.unimodal(_samples(kind, 200, rng))
+    margin = null.unimodal(_samples(kind, 200, rng))
     with np.errstate(divide="ignore"):
         density = np.diff(margin.probability) / np.diff(margin.value)
     rise = np.sign(np.diff(density[np.isfinite(density)]))
@@ -150,7 +191,7 @@ def test_a_margin_has_one_mode(kind, rng):
 
 def test_a_margin_with_one_mode_is_kept_and_two_modes_are_filled(rng):
     def distance(x: np.ndarray) -> float:
-        margin, ordered = stability.unimodal(x), np.sort(x)
+        margin, ordered = null.unimodal(x), np.sort(x)
         there = np.interp(ordered, margin.value, margin.probability)
         return float(np.abs(there - (np.arange(len(x)) + 0.5) / len(x)).max())
 
@@ -159,11 +200,25 @@ def test_a_margin_with_one_mode_is_kept_and_two_modes_are_filled(rng):
     assert distance(_samples("two", 400, rng)) > 0.07
 
 
+def _many(data: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    made = null.Null.of(data)
+    return np.concatenate([made.draw(rng) for _ in range(40)])
+
+
+def test_the_null_lacks_what_the_data_lack(rng):
+    data = rng.multivariate_normal([0, 0, 0], [[1, 0.6, 0], [0.6, 1, 0], [0, 0, 1]], 500)
+    data[:150, 0] = data[350:, 1] = np.nan
+    drawn = _many(data, rng)
+    assert (np.isnan(drawn[:500]) == np.isnan(data)).all()
+    both = ~np.isnan(drawn[:, :2]).any(axis=1)
+    assert np.corrcoef(drawn[both, :2], rowvar=False)[0, 1] == pytest.approx(0.6, abs=0.08)
+
+
 def test_the_null_keeps_correlation_and_skew_but_no_gap(rng):
     normal = rng.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], 500)
     group = rng.random(500) < 0.3
     data = np.column_stack([normal[:, 0], np.exp(normal[:, 1]), np.where(group, 8, 0) + rng.normal(size=500)])
-    drawn = stability.Null.of(data).draw(20_000, rng)
+    drawn = _many(data, rng)
     correlation = [np.corrcoef(np.column_stack([x[:, 0], np.log(x[:, 1])]), rowvar=False)[0, 1] for x in (data, drawn)]
     assert correlation[1] == pytest.approx(correlation[0], abs=0.05)
     assert skew(drawn[:, 1]) == pytest.approx(skew(data[:, 1]), rel=0.25)
