@@ -160,15 +160,16 @@ def against_null(
     algorithm : str
         Name in :data:`~omics.subtypes.algorithms.ALGORITHMS`.
     """
-    observed = _observed(data, numbers, n_resamples, seed, algorithm)
+    found = observed(data, numbers, n_resamples, seed, algorithm)
     null = each(_cluster_free, range(n_null), data, Null.of(data.z), numbers, seed, algorithm)
-    rand = np.array([[one.rand for one in row] for row in [observed, *null]])
+    rand = np.array([[one.rand for one in row] for row in [found, *null]])
     excess = standardised(rand[0], rand[1:])
     largest = excess.max(axis=1)
-    return Comparison(numbers, observed, null, excess[0], float(tail_share(largest[0], largest[1:])))
+    return Comparison(numbers, found, null, excess[0], float(tail_share(largest[0], largest[1:])))
 
 
-def _observed(data: Data, numbers: list[int], n_resamples: int, seed: int, algorithm: str) -> list[Stability]:
+def observed(data: Data, numbers: list[int], n_resamples: int, seed: int, algorithm: str) -> list[Stability]:
+    """Stability of each number of clusters; arguments as :func:`against_null`."""
     parts = [
         (number, slice(start, min(start + TASK_RESAMPLES, n_resamples)))
         for number in sorted(numbers, reverse=True)  # longest first: no worker waits at the end
