@@ -84,6 +84,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
     variable ``explained``.
     """
 
+    model_: xr.Dataset
+    ambiguity_: pd.DataFrame
+
     def __init__(
         self,
         *,
@@ -132,8 +135,8 @@ class Subtypes(ClusterMixin, BaseEstimator):
         with threadpool_limits(limits=1):  # threads of BLAS would change the last digits, and are slower here
             label, order = self._fit_sorted(data, z, standard)
         self.probability_ = self.predict_proba(scores)
-        named = pd.Series(np.asarray(self.model_.indexes["subtype"], dtype=object)[order.argsort()[label]])
-        named.index, named.name = score.indexes["sample"], "label"
+        names = self.model_.indexes["subtype"].to_numpy(dtype=object)
+        named = pd.Series(names[order.argsort()[label]], score.indexes["sample"], name="label")
         samples = scores.indexes["sample"]
         self.ambiguity_ = self.ambiguity_.set_axis(score.indexes["sample"]).reindex(samples)
         soft = self.algorithm == "mixture"
