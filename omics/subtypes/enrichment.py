@@ -1,0 +1,379 @@
+"""What a subtype has more of than the other patients, and which factors follow a clinical column.
+
+Every test is exact or by ranks, so that neither small clusters nor skewed laboratory values need care, and all tests
+of one table are one Benjamini-Hochberg family.
+
+References
+----------
+Fisher (1935), Journal of the Royal Statistical Society 98: the exact test of a 2 x 2 table.
+Mann and Whitney (1947), Annals of Mathematical Statistics 18. Kruskal and Wallis (1952), JASA 47.
+Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.special import betainc, chdtrc, gammaln, ndtr
+from scipy.stats import rankdata
+
+from omics.schema import DataError, UsageError
+
+#: Levels that a column needs, and may have, to be tested level by level: an id or free text has more.
+FEWEST_LEVELS, MOST_LEVELS = 2, 30
+#: Columns that tell what became of a patient, as is every ``*_time``; they may not explain what a subtype is.
+OUTCOMES = ("event", "relapse", "death", "second_malignancy", "second_event", "refractory", "vital_status")
+#: Places and runs: last words of the names of columns that tell how a sample was handled; a number there is a name.
+PLACES = ("site", "hospital", "centre", "center", "laboratory", "lab", "study", "cohort")
+RUNS = ("batch", "protocol", "plate", "platform", "array", "chip", "slide", "lane", "run")
+TECHNICAL = (*PLACES, *RUNS)
+#: Name of such a column that is none where it is the last of several words: a risk group, an age group.
+GROUP = "group"
+#: What the label of a layer's missingness begins with, and its levels.
+LAYER, PRESENT, ABSENT = "layer ", "present", "absent"
+#: Tables whose probability is larger than that of the observed one by less than this factor, less 1, are as likely.
+TIE = 1e-7
+
+_KEYS = ("subtype", "label", "level", "test")
+_COUNTS = ("n_inside", "n_cluster", "n_level", "n")
+_NUMBERS = ("share_inside", "share_outside", "effect", "p_value", "q_value")
+_ASSOCIATION = ("factor", "label", "test", "n", "effect", "p_value", "q_value")
+
+
+def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, pd.Index] | None = None) -> pd.DataFrame:
+    r"""Test every subtype against all other patients, for every clinical column and the lack of every layer.
+
+    A level of a categorical column (text, booleans, numbers that are all 0 or 1, and whatever a column of
+    :data:`TECHNICAL` holds; 2 to 30 levels) is tested by Fisher's exact test, two-sided: the sum of the probabilities
+    of all tables with the same margins that are no likelier than the observed one. Its effect is the sample odds ratio
+
+    .. math:: \frac{a\,d}{b\,c},
+
+    `a` and `b` patients of the subtype with and without the level, `c` and `d` others; infinite where only `b c` is 0.
+    A number (age, white cells) is tested by the Mann-Whitney test, its normal approximation with corrections for ties
+    and continuity. Its effect is the AUC, the probability that a patient of the subtype has the larger value, ties
+    counted half. A patient of unknown value is left out of a test; a column that is known of no patient inside, or
+    of none outside, is not tested. :data:`OUTCOMES` are left out.
+
+    Parameters
+    ----------
+    labels : pandas.Series
+        Subtype of each patient, indexed by sample; a patient without one is left out.
+    clinical : pandas.DataFrame
+        Clinical table, indexed by sample.
+    layers : mapping of str to pandas.Index, optional
+        Samples that have the layer, by name of the layer. Tested as ``layer <name>``, present or absent.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Sorted by p-value within the subtype; empty where there is one subtype, or nothing to test.
+
+        * ``subtype, label`` (column), ``level`` (empty for a number), ``test`` (fisher or mannwhitney);
+        * ``n_inside`` patients of the subtype with the level, ``n_cluster`` of known value, ``n_level`` all patients
+          with the level, ``n`` all of known value; for a number both levels are "has a value";
+        * ``share_inside, share_outside`` shares with the level; for a number the medians;
+        * ``effect`` (odds ratio or AUC), ``p_value``, ``q_value`` (Benjamini-Hochberg over the whole table).
+
+    Raises
+    ------
+    DataError
+        A sample or a column occurs twice.
+    """
+    known = cluster_labels(labels)
+    _refuse_duplicates(clinical.index, "sample", "clinical")
+    _refuse_duplicates(clinical.columns, "column", "clinical")
+    names = in_order(known.unique())
+    code = pd.Series(pd.Index(names).get_indexer(pd.Index(known)), index=known.index)
+    rows = [_column_rows(str(name), column, code, names) for name, column in clinical.reindex(known.index).items()]
+    rows += [
+        _level_rows(LAYER + name, _presence(known.index, has), code, names) for name, has in (layers or {}).items()
+    ]
+    rows = [one for one in rows if len(one)]
+    found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*_KEYS, *_COUNTS, *_NUMBERS[:-1]])
+    found["q_value"] = benjamini_hochberg(found["p_value"].to_numpy(dtype=float))
+    found = found.assign(order=pd.Index(names).get_indexer(pd.Index(found["subtype"])))
+    found = found.sort_values(["order", "p_value", "label", "level"], ignore_index=True)
+    kinds = {**dict.fromkeys(_KEYS, object), **dict.fromkeys(_COUNTS, int), **dict.fromkeys(_NUMBERS, float)}
+    return found[[*_KEYS, *_COUNTS, *_NUMBERS]].astype(kinds)
+
+
+def factor_associations(scores: pd.DataFrame, clinical: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    r"""How much each factor follows each of the named clinical columns.
+
+    Groups are tested by Kruskal and Wallis, with the eta squared of the ranks as effect; numbers by Spearman's
+    correlation, with its square as effect. Both are shares of the variance of the factor's ranks:
+
+    .. math:: \eta^2 = \frac{\sum_g n_g (\bar r_g - \bar r)^2}{\sum_i (r_i - \bar r)^2} = \frac{H}{n - 1}
+
+    H is the Kruskal-Wallis statistic, corrected for ties, and compared with :math:`\chi^2`; Spearman's p-value is
+    that of Student's t with `n - 2` degrees of freedom.
+
+    Parameters
+    ----------
+    scores : pandas.DataFrame
+        Factors, (sample, factor).
+    clinical : pandas.DataFrame
+        Clinical table, indexed by sample; patients of unknown value are left out of a test.
+    columns : sequence of str
+        Columns to look at; any number of levels, as they were asked for by name. A constant one is left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``factor, label, test`` (kruskal or spearman), ``n, effect, p_value, q_value`` (Benjamini-Hochberg over the
+        table), the strongest effect first.
+
+    Raises
+    ------
+    UsageError
+        The clinical table has no such column.
+    DataError
+        A score is not finite, or a sample occurs twice.
+    """
+    absent = [name for name in columns if name not in clinical.columns]
+    if absent:
+        raise UsageError(f"there is no column {', '.join(absent)}", where="clinical", fix=f"one of {list(clinical)}")
+    for index, where in ((scores.index, "scores"), (clinical.index, "clinical")):
+        _refuse_duplicates(index, "sample", where)
+    if not np.isfinite(scores.to_numpy(dtype=float)).all():
+        raise DataError("a score is not finite", where="scores", fix="leave the patient out, or fit the factors again")
+    table = clinical.reindex(scores.index)
+    rows = [row for name in columns for row in _column_associations(scores, name, table[name])]
+    found = pd.DataFrame(rows, columns=_ASSOCIATION[:-1])
+    found["q_value"] = benjamini_hochberg(found["p_value"].to_numpy(dtype=float))
+    found = found.astype({"n": int, "effect": float, "p_value": float})
+    return found.sort_values(["effect", "label", "factor"], ascending=[False, True, True], ignore_index=True)
+
+
+def following(table: pd.DataFrame, level: float = 0.05, least: float = 0.25) -> list[str]:
+    """Factors that follow a column, by :func:`factor_associations`: to be left out, if one wants.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What :func:`factor_associations` returned.
+    level : float
+        Largest q-value.
+    least : float
+        Smallest effect: a share of the variance of the factor's ranks.
+
+    Returns
+    -------
+    list of str
+        In natural order, Factor2 before Factor10.
+    """
+    strong = table[(table["q_value"] <= level) & (table["effect"] >= least)]
+    return in_order(strong["factor"].unique())
+
+
+def cluster_labels(labels: pd.Series) -> pd.Series:
+    """The labels that are known, as text; a :class:`~omics.schema.DataError` if a sample occurs twice."""
+    _refuse_duplicates(labels.index, "sample", "labels")
+    return labels.dropna().astype(str)
+
+
+def _refuse_duplicates(index: pd.Index, noun: str, where: str) -> None:
+    if not index.is_unique:
+        twice = index[index.duplicated()][0]
+        raise DataError(f"duplicate {noun}: {twice}", where=where, fix=f"every {noun} must occur once")
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names sorted as people do: S2 before S10."""
+    return sorted(map(str, names), key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)])
+
+
+# --- kinds of columns ---------------------------------------------------------------------------------------------
+
+
+def is_outcome(name: str) -> bool:
+    """Whether the column tells what became of the patient."""
+    return name.casefold() in OUTCOMES or name.casefold().endswith("_time")
+
+
+def is_technical(name: str) -> bool:
+    """Whether the column tells how the sample was handled: its last word, but for "id", is in :data:`TECHNICAL`."""
+    words = [word for word in re.split(r"[^a-z0-9]+", name.casefold()) if word and word != "id"]
+    return words == [GROUP] or bool(words and words[-1] in TECHNICAL)
+
+
+def is_text(column: pd.Series) -> bool:
+    """Whether the column holds text or categories."""
+    return isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind in "OTU"
+
+
+def _is_categorical(name: str, known: pd.Series) -> bool:
+    if is_text(known) or known.dtype.kind == "b" or is_technical(name):
+        return True
+    return known.dtype.kind in "iuf" and bool(known.isin([0, 1]).all())
+
+
+def _levels(known: pd.Series) -> pd.Series:
+    """Levels as text, whole numbers without decimals; an empty text is unknown."""
+    whole = known.dtype.kind in "iuf" and bool((known % 1 == 0).all())
+    text = (known.astype("int64") if whole else known).astype(str).str.strip()
+    return text[text != ""]
+
+
+def _presence(samples: pd.Index, has: pd.Index) -> pd.Series:
+    return pd.Series(np.where(samples.isin(has), PRESENT, ABSENT), index=samples, dtype=object)
+
+
+def _column_rows(name: str, column: pd.Series, code: pd.Series, names: list[str]) -> pd.DataFrame:
+    """Tests of one clinical column; none if it is an outcome, constant, or neither categorical nor a number."""
+    known = column.dropna()
+    if is_outcome(name) or known.empty:
+        return pd.DataFrame()
+    if _is_categorical(name, known):
+        return _level_rows(name, _levels(known), code, names)
+    return _number_rows(name, known.astype(float), code, names) if known.dtype.kind in "iuf" else pd.DataFrame()
+
+
+# --- tests of subtypes --------------------------------------------------------------------------------------------
+
+
+def _level_rows(name: str, text: pd.Series, code: pd.Series, names: list[str]) -> pd.DataFrame:
+    """Fisher's test of every subtype and level of one column."""
+    column, levels = pd.factorize(text.to_numpy(dtype=object), sort=True)
+    if not FEWEST_LEVELS <= len(levels) <= MOST_LEVELS:
+        return pd.DataFrame()
+    counts = np.zeros((len(names), len(levels)), dtype=int)
+    np.add.at(counts, (code[text.index].to_numpy(), column), 1)
+    cluster, level = np.broadcast_arrays(counts.sum(axis=1, keepdims=True), counts.sum(axis=0))
+    subtype, value = np.meshgrid(np.array(names, dtype=object), levels, indexing="ij")
+    tested = ((cluster > 0) & (cluster < len(text))).ravel()
+    keys = {"subtype": subtype, "label": np.full(subtype.shape, name, dtype=object), "level": value}
+    numbers = {"n_inside": counts, "n_cluster": cluster, "n_level": level}
+    rows = pd.DataFrame({key: array.ravel()[tested] for key, array in (keys | numbers).items()})
+    a, inside, all_level = (rows[key].to_numpy() for key in numbers)
+    outside = len(text) - inside
+    return rows.assign(
+        test="fisher",
+        n=len(text),
+        share_inside=a / inside,
+        share_outside=(all_level - a) / outside,
+        effect=_odds_ratio(a, inside - a, all_level - a, outside - all_level + a),
+        p_value=fisher(a, inside, all_level, len(text)),
+    )
+
+
+def _odds_ratio(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
+    return np.where(b * c > 0, a * d / np.maximum(b * c, 1), np.inf)
+
+
+def fisher(inside: np.ndarray, cluster: np.ndarray, level: np.ndarray, n: int) -> np.ndarray:
+    r"""Two-sided p-values of Fisher's exact test, one an entry.
+
+    .. math:: p = \sum_{k:\,P(k) \le P(a)} P(k), \qquad P(k) = \binom{m}{k} \binom{n - m}{c - k} \Big/ \binom{n}{c}
+
+    Parameters
+    ----------
+    inside : numpy.ndarray of int, shape (test,)
+        Patients of the subtype with the level, `a`.
+    cluster, level : numpy.ndarray of int, shape (test,)
+        Patients of the subtype, `c`, and patients with the level, `m`.
+    n : int
+        All patients.
+
+    Returns
+    -------
+    numpy.ndarray, shape (test,)
+    """
+    log_factorial = gammaln(np.arange(n + 1) + 1.0)
+    low, high = np.maximum(0, cluster + level - n), np.minimum(cluster, level)
+    k = low[:, None] + np.arange((high - low).max(initial=0) + 1)
+    possible = k <= high[:, None]
+    k = np.minimum(k, high[:, None])
+    m, c = level[:, None], cluster[:, None]
+    below = (k, m - k, c - k, n - m - c + k)  # the four cells: all else is the same for every table
+    log_p = -sum((log_factorial[cell] for cell in below[1:]), log_factorial[below[0]])
+    margins = (level, n - level, cluster, n - cluster)
+    log_p += sum((log_factorial[margin] for margin in margins), -np.full(len(level), log_factorial[n]))[:, None]
+    observed = np.take_along_axis(log_p, (inside - low)[:, None], axis=1)
+    unlikely = possible & (log_p <= observed + TIE)
+    return np.minimum(np.where(unlikely, np.exp(log_p), 0.0).sum(axis=1), 1.0)
+
+
+def _number_rows(name: str, value: pd.Series, code: pd.Series, names: list[str]) -> pd.DataFrame:
+    """The Mann-Whitney test of every subtype for one column of numbers."""
+    cluster, n = code[value.index].to_numpy(), len(value)
+    size = np.bincount(cluster, minlength=len(names))
+    if value.nunique() < FEWEST_LEVELS:
+        return pd.DataFrame()
+    rank = rankdata(value)
+    tested = np.flatnonzero((size > 0) & (size < n))
+    inside, outside = size[tested], n - size[tested]
+    u = np.bincount(cluster, weights=rank, minlength=len(names))[tested] - inside * (inside + 1) / 2
+    pairs = inside * outside
+    sd = np.sqrt(pairs / n * rank.var(ddof=1))
+    medians = [(value[cluster == one].median(), value[cluster != one].median()) for one in tested]
+    return pd.DataFrame(
+        {
+            "subtype": np.array(names, dtype=object)[tested],
+            "label": name,
+            "level": "",
+            "test": "mannwhitney",
+            "n_inside": inside,
+            "n_cluster": inside,
+            "n_level": n,
+            "n": n,
+            "share_inside": [one for one, _ in medians],
+            "share_outside": [other for _, other in medians],
+            "effect": u / pairs,
+            "p_value": np.minimum(2 * ndtr(-(np.abs(u - pairs / 2) - 0.5) / sd), 1.0),
+        }
+    )
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    r"""Smallest false discovery rate at which each test would be called, :math:`\min_{j \ge i} p_{(j)} m / j`."""
+    order = np.argsort(p, kind="stable")
+    stepped = p[order] * len(p) / np.arange(1, len(p) + 1)
+    q = np.empty(len(p))
+    q[order] = np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0)
+    return q
+
+
+# --- tests of factors ---------------------------------------------------------------------------------------------
+
+
+def _column_associations(
+    scores: pd.DataFrame, name: str, column: pd.Series
+) -> list[tuple[str, str, str, int, float, float]]:
+    known = column.dropna()
+    categorical = _is_categorical(name, known) or known.dtype.kind not in "iuf"
+    value = _levels(known) if categorical else known.astype(float)
+    n, n_levels = len(value), value.nunique()
+    if n_levels < FEWEST_LEVELS or n < 3:
+        return []
+    rank = rankdata(scores.loc[value.index], axis=0)
+    if categorical:
+        effect = eta_squared(rank, value.to_numpy())
+        p, test = chdtrc(n_levels - 1, (n - 1) * effect), "kruskal"
+    else:
+        effect = _squared_correlation(rank, rankdata(value))
+        p, test = betainc(n / 2 - 1, 0.5, 1 - effect), "spearman"  # the two tails of Student's t
+    return [(str(f), name, test, n, float(e), float(one)) for f, e, one in zip(scores.columns, effect, p, strict=True)]
+
+
+def eta_squared(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Share of each column's variance that is between groups; values (sample, column), 0 for a constant column."""
+    centred = values - values.mean(axis=0)
+    code = pd.factorize(group)[0]
+    sums = np.zeros((code.max() + 1, values.shape[1]))
+    np.add.at(sums, code, centred)
+    between = (sums**2 / np.bincount(code)[:, None]).sum(axis=0)
+    return _ratio(between, (centred**2).sum(axis=0))
+
+
+def _squared_correlation(values: np.ndarray, other: np.ndarray) -> np.ndarray:
+    centred, x = values - values.mean(axis=0), other - other.mean()
+    return _ratio((x @ centred) ** 2, (centred**2).sum(axis=0) * (x**2).sum())
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.minimum(np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0), 1.0)

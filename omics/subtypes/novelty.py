@@ -1,0 +1,466 @@
+"""Whether a cluster of patients is something new, or a known subtype, a batch, sex, or a lack of data.
+
+What a cluster has more of is tested by :func:`~omics.subtypes.enrichment.enrichment`; here the counts of that table
+are judged by rules, and every judgement is a sentence with its numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from omics.schema import UsageError
+from omics.subtypes.enrichment import (
+    ABSENT,
+    LAYER,
+    cluster_labels,
+    enrichment,
+    eta_squared,
+    factor_associations,
+    fisher,
+    following,
+    in_order,
+    is_outcome,
+    is_technical,
+    is_text,
+)
+
+__all__ = ["KINDS", "enrichment", "factor_associations", "following", "verdicts"]
+
+#: What a cluster may be.
+KINDS = ("known", "splits", "merges", "technical", "sex", "missing data", "new")
+#: Columns that name known subtypes, in any case; they come before all other text.
+KNOWN = ("subtype", "molecular_subtype", "cytogenetic_code", "cytogenetics", "fusion", "immunophenotype", "fab")
+SEX = ("sex", "gender")
+#: Levels that name no subtype: their patients count as of unknown label; and levels that only say what one is not.
+UNNAMED = (
+    "b-other",
+    "b other",
+    "other",
+    "others",
+    "unknown",
+    "unclassified",
+    "undetermined",
+    "not done",
+    "nos",
+    "na",
+    "n/a",
+)
+NEGATIVE = ("0", "false", "no", "none", "negative", "absent", "normal")
+#: Levels that say no more than the name of their column.
+AFFIRMATIVE = ("1", "true", "yes", "positive")
+#: Share of a cluster's patients who carry the level, for the cluster to be of it.
+PURE = 0.8
+#: Share of a level's patients who are in the cluster, for the level to be wholly within it.
+WHOLE = 0.8
+#: The same share, for a cluster to have a part in the level.
+PART = 0.1
+#: Share of the cluster, with those whose label names no subtype counted in, that must carry the level.
+CARRIED = 1 / 3
+#: The same for several levels that are wholly within the cluster.
+MAJORITY = 0.5
+#: Smallest phi of cluster and level for a level to explain a cluster at all.
+LEAST_PHI = 0.3
+#: The same among the clusters that split a subtype, for sex, batch or missing data to explain the split.
+SPLIT_PHI = 0.5
+#: Largest q-value, and p-value among clusters that split a subtype.
+LEVEL = 0.05
+#: A level of fewer patients is within some cluster by chance.
+SMALLEST = 5
+
+_COLUMNS = ("subtype", "n", "kind", "label", "level", "sentence")
+
+
+class Explanation(NamedTuple):
+    """What a cluster may be: one verdict, and phi, how strongly it is that."""
+
+    kind: str
+    label: str
+    level: str
+    sentence: str
+    phi: float
+
+
+class Evidence(NamedTuple):
+    """What all verdicts are made from.
+
+    Attributes
+    ----------
+    labels : pandas.Series
+        Subtype of each patient, as text.
+    table : pandas.DataFrame
+        What :func:`enrichment` returned.
+    known : list of pandas.DataFrame
+        Rows of known-subtype levels by :func:`_named`, the columns that come first in a table of their own.
+    traps : pandas.DataFrame
+        Rows of technical columns, sex and missing layers, with ``phi``.
+    scores : pandas.DataFrame or None
+        Factors, (sample, factor).
+    """
+
+    labels: pd.Series
+    table: pd.DataFrame
+    known: list[pd.DataFrame]
+    traps: pd.DataFrame
+    scores: pd.DataFrame | None
+
+
+def verdicts(
+    labels: pd.Series,
+    clinical: pd.DataFrame,
+    table: pd.DataFrame,
+    scores: pd.DataFrame | None = None,
+    *,
+    known: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    r"""Say in one sentence what each cluster is.
+
+    A level explains a cluster by three numbers: its precision, the share of the cluster that carries it; its recall,
+    the share of its patients that are in the cluster; and its strength, the correlation of the two as 0 and 1,
+
+    .. math:: \phi = \frac{n a - c m}{\sqrt{c (n - c) m (n - m)}},
+
+    `a` patients of both, `c` of the cluster, `m` of the level, `n` in all. With 90 % of all patients from one site,
+    so are 90 % of any cluster: precision is high, and phi is 0. A patient whose label names no subtype (B-other,
+    unknown: :data:`UNNAMED`) is one of unknown label, but a third of the cluster must still carry the level.
+
+    The kind of a cluster is the first of the known ones that holds for its strongest level, all with
+    :math:`\phi \ge 0.3`, and :math:`q \le 0.05` where it is one level:
+
+    known
+        Precision and recall are at least 0.8.
+    merges
+        At least two levels of one column, each of five patients or more, have a recall of at least 0.8, and make up
+        half of the cluster; phi is that of their union.
+    splits
+        Precision is at least 0.8, recall is not. Clusters with a tenth of the level's patients share in it. Phi is the
+        larger of the cluster's own and that of all who share. The factor is the one whose eta squared between those
+        clusters is largest.
+
+    Columns named in :data:`KNOWN` are looked at first, and other text only if they explain nothing. Then:
+
+    technical, sex, missing data
+        Precision of a level of a technical column (``is_technical``), of :data:`SEX`, or of a layer's absence or
+        presence is at least 0.8, :math:`q \le 0.05`, and its phi is larger than that of the known explanation, if
+        there is one; a tie goes to biology. A split also is of this kind if among the clusters that share the level
+        precision is at least 0.8, :math:`\phi \ge 0.5`, and Fisher's p, times the levels looked at, is at most 0.05;
+        the sentence then gives that p.
+    new
+        Nothing of the above. The level with the smallest p-value of those that are commoner in the cluster is named,
+        and the number that differs most, if its q-value is at most 0.05.
+
+    Parameters
+    ----------
+    labels : pandas.Series
+        Subtype of each patient, indexed by sample; a patient without one is left out.
+    clinical : pandas.DataFrame
+        Clinical table, indexed by sample: tells which columns are text.
+    table : pandas.DataFrame
+        What :func:`enrichment` says of them.
+    scores : pandas.DataFrame, optional
+        Factors, (sample, factor), to say by which one clusters split a subtype.
+    known : sequence of str, optional
+        Columns that name known subtypes, instead of all text.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``subtype, n`` (patients), ``kind`` (of :data:`KINDS`), ``label, level`` (several joined by "; "; both empty
+        for a new cluster in which nothing is commoner), ``sentence``. Empty where `table` is: one subtype, or
+        nothing known of the patients, is no evidence of anything new.
+
+    Raises
+    ------
+    UsageError
+        A column of `known` does not exist, or the table is of other subtypes.
+    DataError
+        A sample occurs twice.
+    """
+    text = cluster_labels(labels)
+    sizes = text.value_counts()
+    absent = [name for name in known or () if name not in clinical.columns]
+    if absent:
+        raise UsageError(f"there is no column {', '.join(absent)}", where="clinical", fix=f"one of {list(clinical)}")
+    others = sorted(set(table["subtype"]) - set(sizes.index))
+    if others:
+        raise UsageError(f"no patient is of {others[0]}", where="table", fix="make the table from the same labels")
+    evidence = _evidence(text, clinical, table, scores, known)
+    rows: list[tuple[str, int, str, str, str, str]] = []
+    for name in in_order(sizes.index) if len(table) else []:
+        found = _explain(evidence, name)
+        rows.append((name, int(sizes[name]), found.kind, found.label, found.level, found.sentence))
+    return pd.DataFrame(rows, columns=_COLUMNS).astype({"n": int})
+
+
+# --- evidence -----------------------------------------------------------------------------------------------------
+
+
+def _evidence(
+    labels: pd.Series,
+    clinical: pd.DataFrame,
+    table: pd.DataFrame,
+    scores: pd.DataFrame | None,
+    known: Sequence[str] | None,
+) -> Evidence:
+    levels = table[table["test"] == "fisher"]
+    is_trap = np.array([_trap(label) != "" for label in levels["label"]], dtype=bool)
+    traps = levels[is_trap].assign(phi=_phi(levels[is_trap]))
+    named = [_named(levels[levels["label"].isin(tier)], bare=i == 0) for i, tier in enumerate(_tiers(clinical, known))]
+    return Evidence(labels, table, named, traps, scores)
+
+
+def _tiers(clinical: pd.DataFrame, known: Sequence[str] | None) -> list[list[str]]:
+    """Columns that may name subtypes, those that come first in a list of their own."""
+    if known is not None:
+        return [list(known)]
+    text = [str(name) for name in clinical.columns if is_text(clinical[name])]
+    text = [name for name in text if not (_trap(name) or is_outcome(name))]
+    first = [name for name in text if name.casefold() in KNOWN]
+    return [first, [name for name in text if name not in first]]
+
+
+def _trap(label: str) -> str:
+    """Kind of a column that is no biology; empty for others."""
+    if label.startswith(LAYER):
+        return "missing data"
+    if label.casefold() in SEX:
+        return "sex"
+    return "technical" if is_technical(label) else ""
+
+
+def _named(rows: pd.DataFrame, *, bare: bool) -> pd.DataFrame:
+    """Rows of levels that name a subtype, the patients of the other levels counted as of unknown label.
+
+    Not so in a column with one name only: its unknown ones are all that it can be told from. ``n_cluster`` and ``n``
+    are those with a name; ``unnamed`` is the share of the cluster without; and there are ``precision, recall, phi``
+    and the ``name``, with the column's unless it is `bare`.
+    """
+    word = rows["level"].str.casefold()
+    name = ~word.isin((*UNNAMED, *NEGATIVE))
+    several = rows["level"].where(name).groupby(rows["label"]).transform("nunique") > 1
+    aside = rows[["n_inside", "n_level"]].mul(word.isin(UNNAMED) & several, axis=0)
+    aside = aside.groupby([rows["subtype"], rows["label"]]).transform("sum")
+    named = rows.assign(
+        unnamed=aside["n_inside"] / rows["n_cluster"],
+        n_cluster=rows["n_cluster"] - aside["n_inside"],
+        n=rows["n"] - aside["n_level"],
+        name=[_words(*one, bare=bare) for one in zip(rows["label"], rows["level"], strict=True)],
+    )[name]
+    return named.assign(
+        precision=named["n_inside"] / named["n_cluster"], recall=named["n_inside"] / named["n_level"], phi=_phi(named)
+    )
+
+
+def _words(label: str, level: str, *, bare: bool = False) -> str:
+    """A level as people say it: with the name of its column, unless it is `bare`, or just that name for a yes."""
+    if level.casefold() in AFFIRMATIVE:
+        return label
+    return level if bare else f"{label} {level}"
+
+
+def _phi(rows: pd.DataFrame) -> np.ndarray:
+    """Phi of each row's cluster and level; 0 where one of them is everybody."""
+    return phi(*(rows[name].to_numpy(dtype=float) for name in ("n_inside", "n_cluster", "n_level", "n")))
+
+
+def phi(inside: np.ndarray, cluster: np.ndarray, level: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Correlation of two sets of patients, from the patients in both, in each, and in all."""
+    variances = cluster * (n - cluster) * level * (n - level)
+    return (n * inside - cluster * level) / np.sqrt(np.where(variances > 0, variances, np.inf))
+
+
+# --- rules --------------------------------------------------------------------------------------------------------
+
+
+def _explain(evidence: Evidence, subtype: str) -> Explanation:
+    """The verdict on one cluster, by the rules of :func:`verdicts`."""
+    own = next((found for rows in evidence.known if (found := _known(evidence, rows, subtype))), None)
+    trap = _follows(_of(evidence.traps, subtype))
+    if trap and (own is None or trap.phi > own.phi):
+        return trap
+    return own or _new(evidence, subtype)
+
+
+def _of(rows: pd.DataFrame, subtype: str) -> pd.DataFrame:
+    return rows[rows["subtype"] == subtype]
+
+
+def _strongest(rows: pd.DataFrame) -> pd.Series | None:
+    """The row of the largest phi, the first of them in the order of the table."""
+    return None if rows.empty else rows.iloc[int(rows["phi"].to_numpy().argmax())]
+
+
+def _known(evidence: Evidence, rows: pd.DataFrame, subtype: str) -> Explanation | None:
+    """What known subtypes of some columns make of a cluster, if anything."""
+    mine = _of(rows, subtype)
+    pure = mine[(mine["precision"] >= PURE) & (mine["share_inside"] >= CARRIED) & (mine["q_value"] <= LEVEL)]
+    same = _strongest(pure[(pure["recall"] >= WHOLE) & (pure["phi"] >= LEAST_PHI)])
+    if same is not None:
+        return _equals(same)
+    merged = [found for _, levels in mine.groupby("label") if (found := _merges(levels))]
+    if merged:
+        return max(merged, key=lambda found: found.phi)
+    part = _strongest(pure)
+    return None if part is None else _splits(evidence, rows, part)
+
+
+def _equals(row: pd.Series) -> Explanation:
+    subtype, name = row["subtype"], row["name"]
+    sentence = f"{subtype} equals {name} ({_carry(row)}, {percent(row['recall'])} of all who do are in {subtype}"
+    return Explanation("known", row["label"], row["level"], f"{sentence}{_unnamed(row)}).", row["phi"])
+
+
+def _merges(levels: pd.DataFrame) -> Explanation | None:
+    """The levels of one column that are wholly within the cluster, if there are several."""
+    whole = levels[(levels["recall"] >= WHOLE) & (levels["n_level"] >= SMALLEST)].sort_values("level")
+    if len(whole) < 2 or whole["share_inside"].sum() < MAJORITY:
+        return None
+    first = whole.iloc[0]
+    counts = [whole["n_inside"].sum(), first["n_cluster"], whole["n_level"].sum(), first["n"]]
+    strength = float(phi(*(np.array(one, dtype=float) for one in counts)))
+    if strength < LEAST_PHI:
+        return None
+    subtype, names = first["subtype"], list(whole["name"])
+    shares = listed([percent(one) for one in whole["recall"]])
+    sentence = (
+        f"{subtype} joins {listed(names)} ({shares} of them are in {subtype}; "
+        f"together they are {percent(whole['share_inside'].sum())} of it{_unnamed(first)})."
+    )
+    return Explanation("merges", first["label"], "; ".join(whole["level"]), sentence, strength)
+
+
+def _splits(evidence: Evidence, rows: pd.DataFrame, part: pd.Series) -> Explanation | None:
+    """A cluster of one level that has only part of it, with the other clusters that share the level."""
+    same = rows[(rows["label"] == part["label"]) & (rows["level"] == part["level"])].set_index("subtype")
+    sharing = in_order(same.index[(same["recall"] >= PART) | (same.index == part["subtype"])])
+    shared = same.loc[sharing]
+    counts = [shared["n_inside"].sum(), shared["n_cluster"].sum(), part["n_level"], part["n"]]
+    strength = max(part["phi"], float(phi(*(np.array(one, dtype=float) for one in counts))))
+    if strength < LEAST_PHI:
+        return None
+    trap = _split_by_trap(evidence, sharing, part)
+    if trap:
+        return trap._replace(phi=strength)
+    held = listed([f"{percent(shared.loc[one, 'recall'])} are in {one}" for one in sharing])
+    start = f"{listed(sharing)} split {part['name']}" if len(sharing) > 1 else f"{sharing[0]} is part of {part['name']}"
+    sentence = f"{start}{_by_factor(evidence, sharing)}: {_carry(part)}; of all who do, {held}{_unnamed(part)}."
+    return Explanation("splits", part["label"], part["level"], sentence, strength)
+
+
+def _split_by_trap(evidence: Evidence, sharing: list[str], part: pd.Series) -> Explanation | None:
+    """What is no biology and tells the cluster from the others that share its level, if anything does."""
+    within = evidence.traps[evidence.traps["subtype"].isin(sharing)]
+    totals = within.groupby(["label", "level"])[["n_inside", "n_cluster"]].transform("sum")
+    within = within.assign(n_level=totals["n_inside"], n=totals["n_cluster"])
+    outside = (within["n_level"] - within["n_inside"]) / (within["n"] - within["n_cluster"])
+    mine = _of(within.assign(phi=_phi(within), share_outside=outside), part["subtype"])
+    counts = mine[["n_inside", "n_cluster", "n_level", "n"]].to_numpy(dtype=int)
+    p = [float(fisher(a, c, m, int(n[0]))[0]) * len(mine) for a, c, m, n in counts[:, :, None]]
+    row = _trap_row(mine.assign(q_value=np.minimum(np.array(p, dtype=float), 1.0)), SPLIT_PHI)
+    if row is None:
+        return None
+    others = listed([one for one in sharing if one != part["subtype"]])
+    what, numbers = _trap_words(row, f" of {part['subtype']}", others, "p")
+    sentence = f"{listed(sharing)} split {part['name']} by {what}: {numbers}."
+    return Explanation(_trap(row["label"]), row["label"], row["level"], sentence, part["phi"])
+
+
+def _follows(rows: pd.DataFrame) -> Explanation | None:
+    """The strongest column among `rows` that is no biology, if it explains their cluster."""
+    row = _trap_row(rows, LEAST_PHI)
+    if row is None:
+        return None
+    what, numbers = _trap_words(row)
+    sentence = f"{row['subtype']} follows {what}: {numbers}."
+    return Explanation(_trap(row["label"]), row["label"], row["level"], sentence, row["phi"])
+
+
+def _trap_row(rows: pd.DataFrame, least: float) -> pd.Series | None:
+    return _strongest(rows[(rows["share_inside"] >= PURE) & (rows["q_value"] <= LEVEL) & (rows["phi"] >= least)])
+
+
+def _new(evidence: Evidence, subtype: str) -> Explanation:
+    """What is said of a cluster that nothing explains."""
+    mine = _of(evidence.table, subtype)
+    compared = any(len(_of(rows, subtype)) for rows in evidence.known)
+    start = f"{subtype} matches no known label" if compared else f"{subtype} has no known label to be compared with"
+    more = mine[(mine["test"] == "fisher") & (mine["effect"] > 1)]
+    label, level, parts = "", "", [start]
+    if len(more):
+        best = more.iloc[0]  # the table is sorted by p-value
+        label, level = best["label"], best["level"]
+        strength = f"odds ratio {odds_text(best['effect'])}, {small('q', best['q_value'])}"
+        parts.append(f"most enriched: {_words(label, level)} ({strength})")
+    numbers = mine[(mine["test"] == "mannwhitney") & (mine["q_value"] <= LEVEL)]
+    if len(numbers):
+        parts.append(_number_words(numbers.iloc[0]))
+    return Explanation("new", label, level, "; ".join(parts) + ".", 0.0)
+
+
+def _by_factor(evidence: Evidence, sharing: list[str]) -> str:
+    """The factor that differs most between clusters, as part of a sentence; empty without scores."""
+    if evidence.scores is None:
+        return ""
+    label = evidence.labels[evidence.labels.isin(sharing)]
+    scores = evidence.scores.reindex(label.index).dropna()
+    label = label[scores.index]
+    if label.nunique() < 2 or scores.shape[1] == 0:
+        return ""
+    eta = eta_squared(scores.to_numpy(dtype=float), label.to_numpy())
+    return f", by {scores.columns[int(eta.argmax())]} (eta squared {eta.max():.2f})"
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+def _carry(row: pd.Series) -> str:
+    return f"{percent(row['share_inside'])} of {row['subtype']} carry it"
+
+
+def _unnamed(row: pd.Series) -> str:
+    """The share of the cluster whose label names no subtype, as the end of a sentence."""
+    return f"; {percent(row['unnamed'])} of {row['subtype']} have no named {row['label']}" if row["unnamed"] else ""
+
+
+def _trap_words(row: pd.Series, of: str = "", others: str = "the others", symbol: str = "q") -> tuple[str, str]:
+    """What a cluster follows, and the numbers."""
+    kind, what, level = _trap(row["label"]), row["label"], row["level"]
+    does = f"are {level}" if kind == "sex" else f"come from {level}"
+    if kind == "missing data":
+        noun, does = ("lack", "lack it") if level == ABSENT else ("presence", "have it")
+        what = f"the {noun} of {what.removeprefix(LAYER)}"
+    inside, outside = percent(row["share_inside"]), percent(row["share_outside"])
+    return what, f"{inside}{of} {does} ({outside} of {others}, {small(symbol, row['q_value'])})"
+
+
+def _number_words(row: pd.Series) -> str:
+    inside, outside = row["share_inside"], row["share_outside"]
+    side = "higher" if row["effect"] > 0.5 else "lower"
+    medians = f"median {inside:.3g} against {outside:.3g} in the others"
+    return f"{row['label']} is {side}: {medians} (AUC {row['effect']:.2f}, {small('q', row['q_value'])})"
+
+
+def percent(share: float) -> str:
+    """A share as people write it; only what is all is 100 %, and only what is none is 0 %."""
+    rounded = round(100 * share)
+    if share < 1 and rounded == 100:
+        return "> 99 %"
+    return "< 1 %" if share > 0 and rounded == 0 else f"{rounded} %"
+
+
+def small(symbol: str, value: float) -> str:
+    """A p- or q-value in two digits, or that it is below 0.001."""
+    return f"{symbol} < 0.001" if value < 0.001 else f"{symbol} = {value:.2g}"
+
+
+def odds_text(odds: float) -> str:
+    """An odds ratio: one decimal, none from 100 on."""
+    return "infinite" if np.isinf(odds) else f"{odds:.{0 if odds >= 100 else 1}f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words with commas and an "and"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

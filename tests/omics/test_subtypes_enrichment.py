@@ -1,0 +1,181 @@
+"""What subtypes have more of, and which factors follow a column: against scipy, counting and brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from omics.subtypes.enrichment import (
+    MOST_LEVELS,
+    benjamini_hochberg,
+    enrichment,
+    factor_associations,
+    fisher,
+    following,
+    is_outcome,
+    is_technical,
+)
+from tests.planted import mixed, patients
+
+COLUMNS = (
+    "subtype, label, level, test, n_inside, n_cluster, n_level, n, "
+    "share_inside, share_outside, effect, p_value, q_value"
+)
+
+
+# --- tests of subtypes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [2, 7, 20, 60, 400])
+def test_fisher_is_that_of_scipy(n):
+    rng = np.random.default_rng(n)
+    cluster, level = rng.integers(1, n, (2, 60))
+    cluster[:20] = n // 2  # symmetric margins: the other tail has tables that are exactly as likely
+    low, high = np.maximum(0, cluster + level - n), np.minimum(cluster, level)
+    inside = rng.integers(low, high + 1)
+    inside[20:30], inside[30:40] = low[20:30], high[30:40]
+    ours = fisher(inside, cluster, level, n)
+    theirs = [
+        stats.fisher_exact([[a, c - a], [m - a, n - c - m + a]]).pvalue
+        for a, c, m in zip(inside, cluster, level, strict=True)
+    ]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-300)
+
+
+def test_every_row_of_levels_is_what_counting_and_scipy_give():
+    labels, clinical = mixed(1)
+    table = enrichment(labels, clinical)
+    assert ", ".join(table.columns) == COLUMNS
+    rows = table[table["test"] == "fisher"]
+    assert len(rows) == 3 * (4 + 2 + 2 + 2 + 2 + 4)
+    text = clinical.assign(down=clinical["down"].map({0: "0", 1: "1"})).astype(object)
+    for row in rows.itertuples():
+        value = text[row.label].dropna().astype(str)
+        inside, has = labels[value.index] == row.subtype, value == row.level
+        counts = np.array([[(one & other).sum() for other in (has, ~has)] for one in (inside, ~inside)])
+        assert (row.n_inside, row.n_cluster) == (counts[0, 0], counts[0].sum())
+        assert (row.n_level, row.n) == (counts[:, 0].sum(), len(value))
+        assert row.share_inside == pytest.approx(counts[0, 0] / counts[0].sum())
+        assert row.share_outside == pytest.approx(counts[1, 0] / counts[1].sum())
+        theirs = stats.fisher_exact(counts)
+        assert row.effect == pytest.approx(theirs.statistic, rel=1e-12)
+        assert row.p_value == pytest.approx(theirs.pvalue, rel=1e-9)
+
+
+def test_every_row_of_numbers_is_that_of_mannwhitneyu():
+    labels, clinical = mixed(2)
+    table = enrichment(labels, clinical)
+    rows = table[table["test"] == "mannwhitney"]
+    assert sorted(set(rows["label"])) == ["age", "wbc"]
+    assert len(rows) == 6
+    for row in rows.itertuples():
+        value = clinical[row.label].dropna()
+        inside = (labels[value.index] == row.subtype).to_numpy()
+        theirs = stats.mannwhitneyu(value[inside], value[~inside], method="asymptotic")
+        assert row.p_value == pytest.approx(theirs.pvalue, rel=1e-9)
+        assert row.effect == pytest.approx(theirs.statistic / (inside.sum() * (~inside).sum()), rel=1e-12)
+        assert (row.share_inside, row.share_outside) == (value[inside].median(), value[~inside].median())
+        assert (row.n_inside, row.n_cluster, row.n_level, row.n) == (inside.sum(), inside.sum(), len(value), len(value))
+        assert row.level == ""
+
+
+def test_q_values_are_those_of_brute_force():
+    labels, clinical = mixed(3)
+    clinical["site"] = np.where(labels == "S1", "North", "South")
+    for p in (enrichment(labels, clinical)["p_value"].to_numpy(), np.array([0.01, 0.01, 0.03, 0.9, 0.02]), np.ones(3)):
+        brute = [min(1, *(len(p) * cut / (p <= cut).sum() for cut in p if cut >= one)) for one in p]
+        np.testing.assert_allclose(benjamini_hochberg(p), brute, rtol=1e-12)
+    table = enrichment(labels, clinical)
+    np.testing.assert_array_equal(table["q_value"], benjamini_hochberg(table["p_value"].to_numpy()))
+
+
+def test_rows_are_sorted_by_p_within_subtypes_in_natural_order():
+    table = enrichment(*mixed(4))
+    assert list(table["subtype"].unique()) == ["S1", "S2", "S10"]
+    assert table.groupby("subtype")["p_value"].apply(lambda p: p.is_monotonic_increasing).all()
+
+
+def test_what_is_tested_and_how():
+    labels, clinical = mixed(5)
+    clinical = clinical.assign(
+        note=[f"text {i}" for i in range(len(clinical))],
+        whole=[f"group {i % MOST_LEVELS}" for i in range(len(clinical))],
+        constant="one",
+        zero=0,
+        same=7.5,
+        nothing=np.nan,
+        blank=np.where(np.arange(len(clinical)) % 2, "", "said"),
+        seen=pd.Timestamp("2020-01-01"),
+        nullable=pd.array([1.5, 2.5] * (len(clinical) // 2), dtype="Float64"),
+        event=1.0 * (labels == "S1"),
+        relapse=1.0 * (labels == "S1"),
+        transplant_time=np.where(labels == "S1", 1.0, 2.0),
+    )
+    table = enrichment(labels, clinical)
+    test = table.groupby("label")["test"].unique().str.join("")
+    categorical = ("subtype", "site", "sex", "down", "trial", "plate", "whole")
+    assert test.to_dict() == dict.fromkeys(categorical, "fisher") | dict.fromkeys(
+        ("age", "wbc", "nullable"), "mannwhitney"
+    )
+    levels = table.groupby("label")["level"].unique().map(sorted)
+    assert levels["down"] == ["0", "1"]
+    assert levels["trial"] == ["False", "True"]
+    assert levels["plate"] == ["1", "2", "3", "4"]
+
+
+def test_names_of_columns_tell_what_they_are():
+    assert all(map(is_technical, ("site", "Batch", "methylation_batch", "plate_id", "tissue source site", "group")))
+    assert not any(map(is_technical, ("risk_group", "subtype", "age_group", "site_of_relapse", "id", "websites")))
+    assert all(map(is_outcome, ("event", "Death", "second_event_time", "refractory")))
+    assert not any(map(is_outcome, ("age", "mrd", "wbc", "time_zone")))
+
+
+def test_missingness_of_a_layer_is_a_column():
+    labels, clinical = patients(("S1", 10, {"sex": "f"}), ("S2", 20, {"sex": "m"}))
+    has = labels.index[8:].append(pd.Index(["another cohort's"]))
+    table = enrichment(labels, clinical.iloc[:0], {"methylation": has, "expression": labels.index})
+    assert set(table["label"]) == {"layer methylation"}
+    row = table.set_index(["subtype", "level"]).loc[("S1", "absent")]
+    assert row[["n_inside", "n_cluster", "n_level", "n"]].tolist() == [8, 10, 8, 30]
+    assert row["effect"] == np.inf
+    assert row["p_value"] == pytest.approx(stats.fisher_exact([[8, 2], [0, 20]]).pvalue, rel=1e-9)
+
+
+# --- tests of factors ---------------------------------------------------------------------------------------------
+
+
+def test_factor_associations_are_those_of_scipy():
+    labels, clinical = mixed(6)
+    rng = np.random.default_rng(6)
+    scores = pd.DataFrame(rng.normal(size=(len(labels), 3)).round(1), labels.index, ["Factor1", "Factor2", "Factor10"])
+    scores["Factor2"] += 2.0 * (clinical["site"] == "North")
+    scores["Factor10"] -= clinical["wbc"].rank() / 30
+    table = factor_associations(scores, clinical.sample(frac=1, random_state=0), ["site", "plate", "age", "wbc"])
+    assert list(table.columns) == ["factor", "label", "test", "n", "effect", "p_value", "q_value"]
+    assert len(table) == 12
+    assert table["effect"].is_monotonic_decreasing
+    for row in table.itertuples():
+        value = clinical[row.label].dropna()
+        score = scores.loc[value.index, row.factor]
+        assert row.n == len(value)
+        if row.label in ("site", "plate"):
+            theirs = stats.kruskal(*(score[value == level] for level in value.unique()))
+            assert (row.test, row.effect) == ("kruskal", pytest.approx(theirs.statistic / (row.n - 1), rel=1e-9))
+        else:
+            theirs = stats.spearmanr(score, value)
+            assert (row.test, row.effect) == ("spearman", pytest.approx(theirs.statistic**2, rel=1e-9))
+        assert row.p_value == pytest.approx(theirs.pvalue, rel=1e-8)
+    np.testing.assert_array_equal(table["q_value"], benjamini_hochberg(table["p_value"].to_numpy()))
+    assert following(table) == ["Factor2", "Factor10"]
+    assert following(table[table["label"] == "site"]) == ["Factor2"]
+    assert following(table, least=0.99) == following(table, level=0.0) == []
+
+
+def test_what_is_constant_follows_nothing():
+    labels, clinical = patients(("S1", 20, {"site": "North", "sex": "f"}), ("S2", 20, {"site": "North", "sex": "m"}))
+    scores = pd.DataFrame({"Factor1": np.ones(40), "Factor2": np.arange(40.0)}, labels.index)
+    table = factor_associations(scores, clinical, ["site", "sex"]).set_index("factor")
+    assert list(table["label"]) == ["sex", "sex"]
+    assert table.loc["Factor1", ["effect", "p_value"]].tolist() == [0.0, 1.0]
