@@ -127,14 +127,27 @@ class Factors:
     )
 
 
+ALGORITHMS = ("mixture", "kmeans", "hierarchical", "spectral", "consensus", "snf", "nemo")
+
+
 @dataclass(frozen=True)
 class Subtypes:
     """Clusters on factors."""
 
+    algorithm: str = setting("mixture", "What clusters; snf and nemo fuse the layers.", choices=ALGORITHMS)
+    also: tuple[str, ...] | None = setting(
+        None, "Other algorithms to set beside it; tests of outcome are corrected over all.", choices=ALGORITHMS
+    )
+    exclude: tuple[str, ...] | None = setting(
+        None, "Clinical columns, site or sex say; factors that follow one are left out."
+    )
     n_subtypes: int | None = setting(None, "Number of subtypes; default: chosen by stability.", minimum=1)
     max_subtypes: int = setting(10, "Largest number of subtypes tried.", minimum=2)
     resamples: int = setting(50, "Resamples by which stability is measured.", minimum=2)
     null_sets: int = setting(40, "Cluster-free data sets; fewer than 19 could not reach p <= 0.05.", minimum=19)
+    relapse_groups: bool = setting(
+        False, "Also find, supervised, factors that go with relapse and their patients; tested on held-out ones only."
+    )
 
 
 ENDPOINTS = (

@@ -101,7 +101,9 @@ def plan(
             chosen.factors,
             **random,
         ),
-        step("subtypes", steps.subtypes, "factors", "subtypes", chosen.subtypes, **random),
+        _with_layers(
+            step("subtypes", steps.subtypes, "factors", "subtypes", chosen.subtypes, **random), at["prepared"]
+        ),
     ]
     if chosen.evaluate:
         graph.append(step("evaluate", steps.evaluate, "prepared", "evaluation", chosen.evaluate, **random))
@@ -111,6 +113,11 @@ def plan(
     page = chosen.output / REPORT
     make = partial(steps.write_report, made, page, title=chosen.title)
     return [*graph, Step("report", page, made, {"title": chosen.title}, make)]
+
+
+def _with_layers(step: Step, prepared: Path) -> Step:
+    """The subtypes, with the prepared layers as an input: their markers, and who lacks which."""
+    return replace(step, inputs={**step.inputs, "prepared": prepared}, make=partial(step.make, prepared=prepared))
 
 
 def _training(step: Step, chosen: config.Config) -> Step:

@@ -14,17 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
-from omics import cohort, outcome, predict, read, report
+from omics import cohort, predict, read, report
 from omics import prepare as preparation
-from omics import subtypes as clustering
 from omics.artefact import Provenance, publish, read_manifest, read_run, verify
 from omics.factors import MOFA
-from omics.schema import DataError, UsageError, describe
-from pipelines import checkpoints, config, console
+from omics.schema import DataError, UsageError
+from pipelines import checkpoints, clusters, config, console
 from pipelines.checkpoints import Resume
 
 Progress = Callable[[str, int], None]
@@ -101,47 +99,33 @@ def factors(
         checkpoint.clear()  # not before: the disk may have been full
 
 
-def subtypes(source: Path, output: Path, settings: config.Subtypes, *, seed: int, overwrite: bool = False) -> None:
-    """Cluster patients on factors, compare their outcome, and compare them with known subtypes."""
+def subtypes(
+    source: Path,
+    output: Path,
+    settings: config.Subtypes,
+    *,
+    seed: int,
+    prepared: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Cluster patients on factors, and say what the clusters mean: outcome, known labels, markers."""
+    clusters.settings_need(settings, prepared)
     parameters = {**config.parameters(settings), "seed": seed}
-    with _published("subtypes", output, source, parameters, overwrite) as write:
+    more = [prepared] if prepared else []
+    with _published("subtypes", output, source, parameters, overwrite, more) as write:
         model = cohort.open(source, noun="factors")
-        active = cohort.node(model, "variance")["active"].to_numpy() == 1
-        clusters = clustering.Subtypes(
-            n_subtypes=settings.n_subtypes if active.any() else 1,  # nothing to tell patients apart: no structure
-            max_subtypes=settings.max_subtypes,
-            n_resamples=settings.resamples,
-            n_null=settings.null_sets,
-            random_state=seed,
-        ).fit(_telling(model, active))
-        write(_merged(clusters.to_tree(), _comparison(clusters.labels_, model), _clinical(model)))
+        layers = cohort.open(prepared, noun="prepared") if prepared else None
+        write(_merged(clusters.found(model, settings, seed, layers), _clinical(model)))
 
 
-def _telling(model: xr.DataTree, active: np.ndarray) -> xr.Dataset:
-    """Scores of the factors that explain something; if none does, of those that vary at all.
-
-    Raises
-    ------
-    DataError
-        MOFA switched all factors off.
-    """
-    factors = cohort.node(model, "factors").compute()
-    chosen = active if active.any() else factors["score"].std("sample").to_numpy() > 0
-    if not chosen.any():
-        raise DataError(
-            "all factors are constant", where="/factors", fix="learn them from other layers or with more features"
-        )
-    return factors.isel(factor=chosen)
-
-
-def _comparison(labels: pd.Series, model: xr.DataTree) -> xr.DataTree:
-    """Outcome by subtype, and agreement with the columns of the clinical table."""
-    clinical = cohort.clinical_table(model)
-    curves, tests = outcome.compare(clinical, labels)
-    tables = {"curves": curves, "tests": tests, "agreement": clustering.agreement(labels, clinical)}
-    return xr.DataTree.from_dict(
-        {f"/{name}": describe(cohort.from_table(table), name) for name, table in tables.items()}
-    )
+def replicate(
+    source: Path, output: Path, reference: Path, factors: Path | None, *, seed: int, overwrite: bool = False
+) -> None:
+    """Look for the subtypes of a reference in another prepared cohort."""
+    more = [reference, *([factors] if factors else [])]
+    with _published("replication", output, source, {"seed": seed}, overwrite, more) as write:
+        new = cohort.open(source, noun="prepared")
+        write(_merged(clusters.replicated(reference, factors, new, seed), _clinical(new)))
 
 
 def evaluate(source: Path, output: Path, settings: config.Evaluate, *, seed: int, overwrite: bool = False) -> None:
@@ -263,11 +247,18 @@ def write_report(artefacts: Mapping[str, Path], output: Path, *, title: str, ove
 
 @contextmanager
 def _published(
-    noun: str, output: Path, source: Path, parameters: Mapping[str, Any], overwrite: bool
+    noun: str,
+    output: Path,
+    source: Path,
+    parameters: Mapping[str, Any],
+    overwrite: bool,
+    more: Iterable[Path] = (),
 ) -> Iterator[Callable[[xr.DataTree], None]]:
-    """Claim `output`, yield what writes its tree, publish; a damaged `source` is refused before the work."""
-    verify(source, hashes=True)
-    with publish(output, Provenance(noun, parameters, [source]), overwrite=overwrite) as staging:
+    """Claim `output`, yield what writes its tree, publish; damaged sources are refused before the work."""
+    sources = [source, *more]
+    for one in sources:
+        verify(one, hashes=True)
+    with publish(output, Provenance(noun, parameters, sources), overwrite=overwrite) as staging:
         yield partial(cohort.write_tree, folder=staging)
 
 

@@ -123,19 +123,40 @@ def _groups(tree: xr.DataTree) -> Figures:
     return {"groups": sizes} if len(sizes) > 1 else {}
 
 
+#: Tables of subtypes that are shown whole, where the artefact has them.
+_MEANING = ("adjusted_tests", "solutions", "solution_tests", "relapse_tests", "followed", "panels")
+
+
 def _subtypes(tree: xr.DataTree) -> Figures:
     sizes = cohort.node(tree, "subtypes")["label"].to_series().value_counts().sort_index()
     stability, tests = _records(tree, "stability"), _records(tree, "tests")
+    summary = json.loads(tree.attrs["subtypes"])
     return {
         "n_subtypes": len(sizes),
+        "number_shares": summary["number_shares"],
+        "algorithm": summary["algorithm"],
         "sizes": sizes.to_dict(),
         "stability": next((row["stability"] for row in stability if row["n_subtypes"] == len(sizes)), None),
-        "structure_p_value": json.loads(tree.attrs["subtypes"])["p_value"],
+        "structure_p_value": summary["p_value"],
+        "verdicts": _sentences(tree, "verdicts", "sentence"),
         "relapse_p_value": next((row["p_value"] for row in tests if row["endpoint"] == "relapse"), None),
         "tests": tests,
+        **{name: _records(tree, name) for name in _MEANING if name in tree.children},
         "agreement": _records(tree, "agreement"),
         "stability_by_number": stability,
     }
+
+
+def _replication(tree: xr.DataTree) -> Figures:
+    shown = ("replication_overall", "tests", "moves", "adjusted_tests")
+    tables = {name: _records(tree, name) for name in ("replication", *shown) if name in tree.children}
+    for one in tables["replication"]:
+        del one["verdict"]
+    return {"verdicts": _sentences(tree, "replication", "verdict"), **tables}
+
+
+def _sentences(tree: xr.DataTree, table: str, column: str) -> list[str]:
+    return [row[column] for row in _records(tree, table)] if table in tree.children else []
 
 
 def _evaluation(tree: xr.DataTree) -> Figures:
@@ -183,6 +204,7 @@ _FIGURES: Mapping[str, Callable[[xr.DataTree], Figures]] = {
     "prepared": _cohort,
     "factors": _factors,
     "subtypes": _subtypes,
+    "replication": _replication,
     "evaluation": _evaluation,
     "model": _model,
 }
@@ -208,6 +230,8 @@ def _lines(figures: Figures, indent: str) -> list[str]:
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             table = pd.DataFrame(value).to_string(index=False, float_format=lambda number: f"{number:.4g}")
             lines += [f"{indent}{name}:", *(f"{indent}  {line}" for line in table.splitlines())]
+        elif isinstance(value, list) and value:
+            lines += [f"{indent}{name}:", *(f"{indent}  {one}" for one in value)]
         else:
             shown = f"{value:.4g}" if isinstance(value, float) else value
             lines.append(f"{indent}{name}: {'-' if shown is None else shown}")

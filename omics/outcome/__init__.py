@@ -1,5 +1,6 @@
 """Outcomes of patients: endpoints, curves, tests between groups, and measures of a prediction."""
 
+from omics.outcome.adjusted import adjusted
 from omics.outcome.calibration import calibration_table, decision_curve
 from omics.outcome.comparison import GroupTest, compare, gray_test, logrank_test
 from omics.outcome.curves import cumulative_incidence, kaplan_meier
@@ -9,6 +10,7 @@ from omics.outcome.metrics import Interval, auc, auc_difference, auc_interval, b
 from omics.outcome.performance import concordance, concordance_difference, integrated_brier, performance
 from omics.outcome.predictors import OUTCOME_COLUMNS, Chosen, predictors, refuse_relapse_samples, with_timing
 from omics.outcome.regression import Regression, cox, fine_gray, proportional_hazards_test, transplant_intervals
+from omics.outcome.solutions import over_solutions
 
 __all__ = [
     "ENDPOINTS",
@@ -18,6 +20,7 @@ __all__ = [
     "GroupTest",
     "Interval",
     "Regression",
+    "adjusted",
     "as_class",
     "auc",
     "auc_difference",
@@ -38,6 +41,7 @@ __all__ = [
     "integrated_brier",
     "kaplan_meier",
     "logrank_test",
+    "over_solutions",
     "performance",
     "predictors",
     "proportional_hazards_test",

@@ -7,6 +7,7 @@ from omics.predict.classifier import OutcomeClassifier
 from omics.predict.evaluation import evaluate
 from omics.predict.learning import Question
 from omics.predict.models import MODELS, Model
+from omics.predict.relapse_groups import RelapseGroups, relapse_groups
 from omics.predict.representations import REPRESENTATIONS, Chosen, Representation, Training
 from omics.predict.sample_size import minimum_sample_size
 from omics.predict.splits import Scheme
@@ -19,6 +20,7 @@ __all__ = [
     "Model",
     "OutcomeClassifier",
     "Question",
+    "RelapseGroups",
     "Representation",
     "Scheme",
     "Training",
@@ -28,5 +30,6 @@ __all__ = [
     "load",
     "minimum_sample_size",
     "predict",
+    "relapse_groups",
     "train",
 ]

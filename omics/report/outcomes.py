@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from omics.report import figures, reading
+from omics.report.clusters import beyond_what_is_known
 from omics.report.content import Cell, Figure, Group, Part, Remark, Row, Section, Table
 from omics.report.reading import Artefacts
 from omics.report.svg import colours
@@ -52,6 +53,7 @@ def curves_section(artefacts: Artefacts) -> Section | None:
     if tests is not None:
         parts += [_tests(tests), *_few_events(tests)]
     parts.append(Group([*panels, _at_horizon(table, colour, horizon_of(table))]))
+    parts += beyond_what_is_known(artefacts.subtypes)
     lead = "Shaded: pointwise 95\N{NO-BREAK SPACE}% bands. Below each figure: patients at risk just before that time."
     if (table["endpoint"] == "relapse").any():
         lead = (

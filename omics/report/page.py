@@ -12,7 +12,7 @@ from typing import Any
 import xarray as xr
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from omics.report import evaluation, outcomes, sections, summary
+from omics.report import clusters, evaluation, outcomes, sections, summary
 from omics.report.content import Page
 from omics.report.reading import Artefacts
 from omics.report.words import clean
@@ -71,7 +71,7 @@ def compose(title: str, artefacts: Artefacts, manifests: Mapping[str, Mapping[st
         sections.cohort_section(artefacts),
         sections.variance_section(artefacts),
         sections.factors_section(artefacts),
-        sections.subtypes_section(artefacts),
+        clusters.subtypes_section(artefacts),
         outcomes.curves_section(artefacts),
         evaluation.evaluation_section(artefacts),
         sections.provenance_section(manifests),

@@ -1,4 +1,4 @@
-"""The sections on what was measured and found: cohort, variance, factors, subtypes, and where it all came from."""
+"""The sections on what was measured and found: cohort, variance, factors, and where it all came from."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from omics.cohort import node
 from omics.report import figures, reading
 from omics.report.content import Cell, Figure, Group, Part, Row, Section, Table
 from omics.report.reading import Artefacts
-from omics.report.svg import colours
-from omics.report.words import MISSING, clean, count, listing, natural, number, percent
+from omics.report.words import MISSING, clean, count, listing, number, percent
 from omics.schema import EVENT_CODES, NODES, Variable, view_names
 
 _MAX_LEVELS = 8
@@ -233,114 +232,6 @@ def _settings(text: Any) -> str:
     if not isinstance(settings, Mapping):
         return ""
     return f"Fitted with {listing([f'{clean(k)} = {clean(_plain(v), 60)}' for k, v in sorted(settings.items())])}."
-
-
-# --- subtypes -----------------------------------------------------------------------------------------------------
-
-
-def subtypes_section(artefacts: Artefacts) -> Section | None:
-    """Sizes, stability, and agreement with what was known before."""
-    tree, names = artefacts.subtypes, reading.subtype_names(artefacts.subtypes)
-    if tree is None or not names:
-        return None
-    parts: list[Part] = [
-        Group([_sizes(tree, names), *_best_plane(artefacts, names)]),
-        Group([*_stability(tree, len(names)), *_known_labels(artefacts, names)]),
-    ]
-    return Section("subtypes", "Subtypes", _subtypes_lead(len(names)), parts)
-
-
-def _subtypes_lead(n: int) -> str:
-    if n == 1:
-        return (
-            "No structure: no division of the patients was both stable in each of its subtypes and more stable than "
-            "in data without clusters, so all belong to one group. That is a result, not a failure."
-        )
-    return (
-        f"{n} groups of patients with similar factor scores. Outcome was not used to find them, "
-        "so comparing outcome between them is not circular."
-    )
-
-
-def _sizes(tree: xr.DataTree, names: Sequence[str]) -> Table:
-    label, colour = reading.labels(tree), colours(names)
-    probability = node(tree, "subtypes")["probability"].max("subtype").to_series()
-    model = reading.dataset(tree, "subtype_model")
-    jaccard = {} if model is None else model["jaccard"].to_series().to_dict()
-    rows: list[Row] = []
-    for name in names:
-        members = label.index[label == name]
-        sure = probability.loc[members]
-        rows.append(
-            [Cell(clean(name), swatch=colour[name]), f"{len(members):,}", percent(len(members) / len(label)),
-             number(jaccard.get(name, np.nan)), number(sure.median()), f"{(sure < _SURE).sum():,}"]
-        )  # fmt: skip
-    head = ("Subtype", "Patients", "Share", "Stability", "Median probability", f"Below {_SURE}")
-    note = (
-        f"Stability: mean Jaccard index over resampled patients; {figures.STABLE} or more counts as stable. "
-        f"Probability: how surely a patient belongs to the subtype; below {_SURE} the assignment is doubtful."
-    )
-    return Table("Size and stability of the subtypes", head, "lrrrrr", rows, note)
-
-
-def _best_plane(artefacts: Artefacts, names: Sequence[str]) -> list[Figure]:
-    """Patients on the two factors that separate the subtypes best."""
-    scores, label = reading.scores(artefacts.factors), reading.labels(artefacts.subtypes)
-    if scores.shape[1] < 2 or len(names) < 2:
-        return []
-    best = reading.separation(scores, label).sort_values(ascending=False, kind="stable").iloc[:2]
-    first, second = best.index
-    drawn = figures.scatter(
-        "subtypes-plane", scores[first], scores[second], label.reindex(scores.index).fillna(""), names
-    )
-    said = listing([f"{clean(factor)} {percent(share)}" for factor, share in best.items()])
-    caption = f"The two factors that separate the subtypes best; share of their variance between subtypes: {said}."
-    return [Figure(drawn, caption)]
-
-
-def _stability(tree: xr.DataTree, chosen: int) -> list[Figure]:
-    table = reading.frame(tree, "stability")
-    if table is None:
-        return []
-    caption = (
-        "How alike two clusterings of resampled patients are, and how well the least stable subtype comes back; 1 is "
-        "identical. A number of subtypes counts only if it lies above the grey area, which data without any clusters "
-        f"reach, and its least stable subtype reaches {figures.STABLE} (dotted); of these, the largest that is about "
-        "as stable as the best is chosen."
-    )
-    return [Figure(figures.stability(table, chosen), caption)]
-
-
-def _known_labels(artefacts: Artefacts, names: Sequence[str]) -> list[Group]:
-    """Agreement with each known label, and the counts for the most telling one."""
-    table = reading.frame(artefacts.subtypes, "agreement")
-    if table is None or len(names) < 2:
-        return []
-    rows = [[clean(row.label), number(row.ari), number(row.ami), f"{row.n:,}"] for row in reading.records(table)]
-    note = "0: no more alike than by chance; 1: the same groups."
-    head = ("Clinical column", "Adjusted Rand index", "Adjusted mutual information", "Patients")
-    known = "subtype" if "subtype" in table["label"].to_numpy() else str(table.loc[table["ari"].idxmax(), "label"])
-    counts = [_cross_table(artefacts, known, names)] if known in artefacts.clinical else []
-    return [Group([Table("Agreement with known labels", head, "lrrr", rows, note), *counts], stacked=True)]
-
-
-def _cross_table(artefacts: Artefacts, label: str, names: Sequence[str]) -> Table:
-    found = reading.labels(artefacts.subtypes)
-    known = artefacts.clinical[label].reindex(found.index).dropna().astype(str)
-    table = pd.crosstab(known, found.loc[known.index]).reindex(columns=list(names), fill_value=0)
-    total = table.sum(axis=1)
-    table = table.loc[sorted(table.index, key=lambda level: (-total[level], natural(level)))[:_MAX_ROWS]]
-    rows: list[Row] = [
-        [clean(level, 40), *(Cell(f"{n:,}" if n else "·", n / max(row.sum(), 1)) for n in row)]
-        for level, row in zip(table.index, table.to_numpy(), strict=True)
-    ]
-    return Table(
-        f"Patients by known {clean(label)} and subtype found",
-        (f"Known {clean(label)}", *(clean(name, 14) for name in names)),
-        "l" + "c" * len(names),
-        rows,
-        "The darker a cell, the larger its share of the row.",
-    )
 
 
 # --- provenance ---------------------------------------------------------------------------------------------------

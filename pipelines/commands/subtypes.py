@@ -1,25 +1,61 @@
-"""``omics subtypes``: factors to subtypes."""
+"""``omics subtypes``: factors to subtypes, or subtypes of a reference in another cohort."""
 
 from pathlib import Path
 from typing import Any
 
-from pipelines import cluster, config, options, steps, summary
+import click
+
+from omics.schema import UsageError
+from pipelines import cluster, clusters, config, options, steps, summary
 
 
 @options.command(
-    "omics subtypes factors.zarr subtypes.zarr",
-    "omics subtypes factors.zarr subtypes.zarr --n-subtypes 6",
+    "omics subtypes factors.zarr subtypes.zarr --prepared prepared.zarr",
+    "omics subtypes factors.zarr subtypes.zarr --n-subtypes 6 --also kmeans,spectral --exclude site,sex",
+    "omics subtypes --reference subtypes.zarr other-prepared.zarr replication.zarr",
 )
-@options.artefact("factors")
-@options.output("subtypes")
+@click.argument("source", metavar="FACTORS.zarr|NEW.zarr", type=click.Path(path_type=Path))
+@options.output("subtypes", metavar="SUBTYPES.zarr|REPLICATION.zarr")
 @options.settings(config.Subtypes)
+@click.option(
+    "--prepared",
+    metavar="PREPARED.zarr",
+    type=click.Path(path_type=Path),
+    help="The cohort from which the factors come: for marker features, missing layers, and the fusion of layers.",
+)
+@click.option(
+    "--reference",
+    metavar="SUBTYPES.zarr",
+    type=click.Path(path_type=Path),
+    help="Look for these subtypes in NEW.zarr, a prepared cohort, instead of new ones.",
+)
+@click.option(
+    "--factors",
+    metavar="FACTORS.zarr",
+    type=click.Path(path_type=Path),
+    help="The factor model of the reference; default: the one beside it.",
+)
 @options.seed
 @options.overwrite
 @options.computing("threads")
 def command(
-    factors: Path, output: Path, settings: config.Subtypes, seed: int, overwrite: bool, computing: dict[str, Any]
+    source: Path,
+    output: Path,
+    settings: config.Subtypes,
+    prepared: Path | None,
+    reference: Path | None,
+    factors: Path | None,
+    seed: int,
+    overwrite: bool,
+    computing: dict[str, Any],
 ) -> None:
-    """Cluster the patients of FACTORS.zarr, and compare relapse and survival between the clusters."""
+    """Cluster the patients of FACTORS.zarr and say what the clusters mean, or look for known ones in NEW.zarr."""
     with cluster.on(**computing):
-        steps.subtypes(factors, output, settings, seed=seed, overwrite=overwrite)
+        if reference is None:
+            if factors is not None:
+                raise UsageError("--factors goes with --reference", where="omics subtypes", fix="leave it out")
+            steps.subtypes(source, output, settings, seed=seed, prepared=prepared, overwrite=overwrite)
+        else:
+            clusters.refuse_unused(settings)
+            steps.replicate(source, output, reference, factors, seed=seed, overwrite=overwrite)
     summary.show(output)

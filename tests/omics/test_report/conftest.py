@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -158,13 +159,20 @@ def make_subtypes(clinical: pd.DataFrame, label: np.ndarray, names: list[str], r
     nodes = {
         "/clinical": from_table(clinical, "sample"),
         "/subtypes": xr.Dataset(
-            {"label": ("sample", text), "probability": (("sample", "subtype"), probability)},
+            {
+                "label": ("sample", text),
+                "probability": (("sample", "subtype"), probability),
+                "ambiguity": ("sample", rng.uniform(0, 0.3, len(label))),
+                "ambiguity_p": ("sample", rng.uniform(0, 0.05, len(label))),
+            },
             coords={"sample": clinical.index.to_numpy(), "subtype": np.array(names, dtype=object)},
         ),
         "/subtype_model": xr.Dataset(
             {
                 **{name: (("subtype", "factor"), np.ones((k, 8))) for name in ("mean", "variance")},
                 **{name: ("subtype", np.full(k, 0.86)) for name in ("mixing", "jaccard")},
+                "jaccard_p": ("subtype", np.full(k, 0.01)),
+                "jaccard_factors": ("subtype", np.full(k, 0.79)),
                 **{
                     name: ("factor", np.ones(8))
                     for name in ("factor_low", "factor_high", "factor_mean", "factor_scale")
@@ -179,6 +187,10 @@ def make_subtypes(clinical: pd.DataFrame, label: np.ndarray, names: list[str], r
                 "null_upper": ("n_subtypes", np.linspace(0.6, 0.35, 7)),
                 "p_value": ("n_subtypes", np.full(7, 0.02)),
                 "weakest": ("n_subtypes", np.clip(fitted - 0.1, 0, 1)),
+                **dict.fromkeys(("pac", "pac_few"), ("n_subtypes", 1 - fitted)),
+                "pac_null": ("n_subtypes", np.full(7, 0.4)),
+                "pac_p_value": ("n_subtypes", np.full(7, 0.03)),
+                "chosen": ("n_subtypes", (grid == k).astype(float)),
             },
             coords={"n_subtypes": grid},
         ),
@@ -190,7 +202,52 @@ def make_subtypes(clinical: pd.DataFrame, label: np.ndarray, names: list[str], r
     if k > 1:
         columns = ["endpoint", "test", "statistic", "df", "p_value", "n", "events"]
         nodes["/tests"] = from_table(pd.DataFrame(tests, columns=columns))
-    return xr.DataTree.from_dict(nodes)
+        nodes |= {f"/{name}": from_table(table) for name, table in make_meaning(names).items()}
+    summary = {"number_shares": {str(k): 0.9, str(k + 1): 0.1}, "p_value": 0.02, "algorithm": "mixture"}
+    return xr.DataTree.from_dict({"/": xr.Dataset(attrs={"subtypes": json.dumps(summary)}), **nodes})
+
+
+def make_meaning(names: list[str]) -> dict[str, pd.DataFrame]:
+    """What the subtypes are, what they mean beside what is known, markers, panels, and supervised groups."""
+    sentences = [f"{name} equals ETV6::RUNX1 (97 % of {name} carry it)." for name in names]
+    verdicts = pd.DataFrame({"subtype": names, "n": 40, "kind": "known", "label": "subtype", "level": "x"})
+    verdicts.loc[len(names) - 1, "kind"] = "technical"
+    adjusted = pd.DataFrame(
+        [
+            ["relapse", "fine_gray", 0, 9.1, 3, 0.03, np.nan, 178, 41, "", "", "", ""],
+            ["relapse", "fine_gray", 1, 2.1, 3, 0.55, np.nan, 170, 40, "subtype, mrd", "site", "age (const)", "pooled"],
+        ],
+        columns=["endpoint", "model", "adjusted", "statistic", "df", "p_value", "proportional_p", "n", "events",
+                 "covariates", "strata", "left_out", "remark"],
+    )  # fmt: skip
+    markers = pd.DataFrame(
+        [[name, "expression", f"G{rank}", rank, 3.0 - rank, 0.9, 1.0, 0.0, 40] for name in names for rank in (1, 2)],
+        columns=["subtype", "layer", "feature", "rank", "difference", "auc", "mean_inside", "mean_outside", "n"],
+    )
+    panels = pd.DataFrame(
+        [["expression", 1, 3.0, 0.9, 0.88, 0.7, names[0], 178]],
+        columns=["layer", "per_subtype", "features", "accuracy", "balanced_accuracy", "worst", "worst_subtype", "n"],
+    )
+    solutions = pd.DataFrame(
+        [["mixture", len(names), 0.02, 1.0, 1], ["kmeans", 3, 0.04, 0.7, 0]],
+        columns=["solution", "n_subtypes", "p_value", "ari", "chosen"],
+    )
+    looked = pd.DataFrame(
+        [["relapse", one, 3, "gray", 9.0, 2, 0.01, 0.02, 178, 41] for one in ("mixture", "kmeans")],
+        columns=["endpoint", "solution", "n_groups", "test", "statistic", "df", "p_value", "p_adjusted", "n", "events"],
+    )
+    supervised = pd.DataFrame(
+        [
+            ["held_out", 0, "gray", 178, 60, 41, 5.0, 0.04, "permutation", 199, 2.0, 1.1, 3.6, 1, "dealt", "Said."],
+            ["circular", -1, "gray", 178, 60, 41, 30.0, 1e-8, "asymptotic", 0, 6.0, 3.1, 9.6, 0, "CIRCULAR", "Said."],
+        ],
+        columns=["name", "repeat", "test", "n", "n_high", "events", "statistic", "p_value", "method", "n_permutations",
+                 "hazard_ratio", "lower", "upper", "evidence", "remark", "verdict"],
+    )  # fmt: skip
+    return {
+        "verdicts": verdicts.assign(sentence=sentences), "adjusted_tests": adjusted, "markers": markers,
+        "panels": panels, "solutions": solutions, "solution_tests": looked, "relapse_tests": supervised,
+    }  # fmt: skip
 
 
 def make_judgement(keys: list[str]) -> dict[str, xr.Dataset]:

@@ -1,0 +1,414 @@
+"""Does a grouping of patients, such as a molecular subtype, mean relapse beyond what is known of them anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import pandas as pd
+from scipy.special import gammaln, ndtri
+from scipy.stats import chi2, norm
+
+from omics.outcome import covariates as known
+from omics.outcome.covariates import EVENTS_PER_PARAMETER, GROUP, SITE, Covariates
+from omics.outcome.curves import CENSORED, RELAPSE, risk_table
+from omics.outcome.endpoints import ENDPOINTS, endpoint, supported
+from omics.outcome.finegray import FineGray, fit_fine_gray
+from omics.outcome.regression import cox, proportional_hazards_test
+from omics.schema import DataError
+
+#: A column of a design: the covariate, and its level or "".
+Column = tuple[str, str]
+#: Sites that Fine-Gray, which has no strata, takes as a covariate.
+_MOST_SITES = 5
+#: Share of a column's length that others leave over, below which they determine it.
+_DEPENDENT = 1e-6
+#: As in :mod:`omics.outcome.regression`: such a coefficient, per standard deviation, is on its way to infinity.
+_RUNAWAY = 15.0
+
+_TERMS = {
+    "endpoint": "object", "model": "object", "adjusted": "int64", "term": "object", "group": "object",
+    "hazard_ratio": "float64", "lower": "float64", "upper": "float64", "p_value": "float64", "n": "int64",
+    "events": "int64",
+}  # fmt: skip
+_TESTS = {
+    "endpoint": "object", "model": "object", "adjusted": "int64", "statistic": "float64", "df": "int64",
+    "p_value": "float64", "proportional_p": "float64", "n": "int64", "events": "int64", "covariates": "object",
+    "strata": "object", "left_out": "object", "remark": "object",
+}  # fmt: skip
+
+
+class _Task(NamedTuple):
+    """One regression: outcome (``time, event, entry, happened``), groups, covariates and strata of its patients."""
+
+    outcome: pd.DataFrame
+    group: pd.Series
+    covariates: Covariates
+    strata: pd.Series | None
+    reference: str
+    silent: list[str]  # groups without event
+
+    def of(self, rows: pd.Series) -> _Task:
+        """The same for some of the patients."""
+        strata = None if self.strata is None else self.strata[rows]
+        return self._replace(outcome=self.outcome[rows], group=self.group[rows], strata=strata)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Covariates, and the grouping last."""
+        return self.covariates.table.assign(**{GROUP: self.group})
+
+    def design(self) -> pd.DataFrame:
+        """Columns (covariate, level), those of the grouping last."""
+        return known.indicators(self.table, {GROUP: self.reference})
+
+
+class _Told(NamedTuple):
+    """Columns of a design that those before them do not determine, and those that all others do not."""
+
+    independent: list[Column]
+    estimable: list[Column]
+
+
+class _Fit(NamedTuple):
+    """Estimates by column of the design, the test of the grouping, and what there is to say of it."""
+
+    estimates: pd.DataFrame
+    statistic: float
+    df: int
+    proportional_p: float
+    remarks: list[str]
+
+
+def adjusted(
+    clinical: pd.DataFrame, groups: pd.Series, covariates: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hazard ratios of groups, and the test that there are none, alone and beside what is known of the patients.
+
+    For each endpoint that the clinical table supports: Cox regression, or, where other events compete, Cox regression
+    of the cause and Fine-Gray regression. With b the coefficients of the groups but the largest, which is the
+    reference, b = 0 is tested in Cox regression by the likelihood ratio ``2 (l(b, c) - l(0, c'))``, c the
+    coefficients of the covariates, and in Fine-Gray regression, whose likelihood has no such distribution, by Wald's
+    ``b' V^-1 b``.
+
+    A group without event has the hazard ratio 0: its coefficient b_g has no finite estimate, but the likelihood has a
+    limit, as ``exp(b_g)`` is then only in the sums over those at risk: the likelihood of the other patients alone. So
+    the likelihood ratio needs no estimate, leaves nobody out, and the group costs its degree of freedom. Fine-Gray
+    regression is then tested by the ratio of its pseudo-likelihoods, whose distribution is nearly that. Should the
+    largest group be without event, the largest that has one is the reference.
+
+    Degrees of freedom are what the groups add to the rank of the covariates, within strata. A term that the others
+    determine, such as a copy of a known subtype, has no hazard ratio; if covariates or strata determine all groups,
+    nothing is tested.
+
+    Parameters
+    ----------
+    clinical : pandas.DataFrame
+        Clinical table, indexed by sample.
+    groups : pandas.Series
+        Group of each patient, indexed by sample; patients without a group are left out.
+    covariates : sequence of str, optional
+        Columns to adjust for, the most important first; by default those of :data:`~omics.outcome.covariates.KNOWN`.
+        ``site`` divides the patients of Cox regression into strata; Fine-Gray regression takes up to 5 sites as a
+        covariate, the least important. See :func:`~omics.outcome.covariates.complete` for what is left out, and
+        :func:`~omics.outcome.covariates.afforded` for what is pooled and dropped where events are few.
+
+    Returns
+    -------
+    terms : pandas.DataFrame
+        ``endpoint, model, adjusted, term, group, hazard_ratio, lower, upper, p_value, n, events``, a row for each
+        covariate, and for each level (``group``) of a text; ``term`` is "group" for the grouping. A reference has the
+        hazard ratio 1 and no interval. ``n`` and ``events`` are those of the level.
+    tests : pandas.DataFrame
+        ``endpoint, model, adjusted, statistic, df, p_value, proportional_p, n, events, covariates, strata, left_out,
+        remark``: the joint test of the groups, and the p-value of the test that their hazard ratios do not change with
+        time (Cox). Where nothing can be tested, statistic and p-value are NaN and ``remark`` says why.
+
+    Raises
+    ------
+    UsageError
+        A covariate is not there, or is part of the outcome.
+    DataError
+        As the endpoints: unknown event codes or negative times.
+
+    Notes
+    -----
+    Unadjusted regressions use all patients with a group, adjusted ones those who have all covariates. Residual disease
+    counts as known at diagnosis, though it is measured weeks later: it says what the grouping adds to it, not what
+    could have been predicted.
+
+    References
+    ----------
+    Cox. JRSS B 1972;34:187-220. Fine, Gray. JASA 1999;94:496-509. Vittinghoff, McCulloch. Am J Epidemiol
+    2007;165:710-718 (events per parameter). Albert, Anderson. Biometrika 1984;71:1-10 (estimates that do not exist).
+    """
+    names = known.chosen(clinical, covariates)
+    patients = clinical.loc[clinical.index.isin(groups.dropna().index)]
+    members = groups.loc[patients.index].astype(str)
+    uses = [[], names] if names or covariates is None else [[]]
+    terms, tests = [], []
+    for name in supported(patients):
+        outcome = endpoint(patients, name)
+        outcome = outcome.assign(happened=outcome["event"] == RELAPSE)  # the event of interest is 1 everywhere
+        models = ("cause_specific_cox", "fine_gray") if ENDPOINTS[name].competing else ("cox",)
+        for model, (number, columns) in product(models, enumerate(uses)):
+            task = _task(outcome, members, patients.loc[outcome.index, columns], model)
+            labels = {"endpoint": name, "model": model, "adjusted": number}
+            fit, test = _tested(task, model, bool(number))
+            terms += [] if fit is None else [labels | row for row in _term_rows(task, fit)]
+            tests.append(labels | test)
+    return _table(terms, _TERMS), _table(tests, _TESTS)
+
+
+def _task(outcome: pd.DataFrame, members: pd.Series, columns: pd.DataFrame, model: str) -> _Task:
+    """The regression that can be made of the patients and columns."""
+    complete = known.complete(columns)
+    outcome = outcome.loc[complete.table.index]
+    group = members.loc[outcome.index].rename(GROUP)
+    complete, strata = _without_site(complete, model)
+    ready = known.afforded(complete, outcome["happened"], max(group.nunique() - 1, 0))
+    reference, why = _reference(group, members, outcome["happened"])
+    silent = sorted(set(group) - set(group[outcome["happened"]]))
+    return _Task(outcome, group, ready._replace(remarks=[*ready.remarks, *why]), strata, reference, silent)
+
+
+def _without_site(complete: Covariates, model: str) -> tuple[Covariates, pd.Series | None]:
+    """Covariates without the site, and strata; for Fine-Gray, with few sites as the last covariate, and no strata."""
+    if SITE not in complete.table:
+        return complete, None
+    site, rest = complete.table[SITE], complete.table.drop(columns=SITE)
+    if model != "fine_gray":
+        return complete._replace(table=rest), site
+    if site.nunique() <= _MOST_SITES:
+        return complete._replace(table=rest.assign(**{SITE: site})), None
+    why = f"{SITE} (Fine-Gray regression has no strata, and {site.nunique()} sites are too many for a covariate)"
+    return complete._replace(table=rest, left_out=[*complete.left_out, why]), None
+
+
+def _reference(group: pd.Series, members: pd.Series, happened: pd.Series) -> tuple[str, list[str]]:
+    """The largest group of all, or, if it has no event here, of those that have, with a remark."""
+    largest = known.levels(members)[0]
+    eventful = group[group.isin(group[happened])]
+    if largest in set(eventful) or eventful.empty:
+        return largest, []
+    chosen = known.levels(eventful)[0]
+    return chosen, [f"the reference is {chosen}: {largest}, the largest group, has no event here"]
+
+
+def _tested(task: _Task, model: str, with_covariates: bool) -> tuple[_Fit | None, dict[str, object]]:
+    """The fit, None where there is none, and its row of the tests."""
+    covariates, strata = task.covariates, task.strata
+    row = {
+        "statistic": np.nan, "df": 0, "p_value": np.nan, "proportional_p": np.nan, "n": len(task.outcome),
+        "events": int(task.outcome["happened"].sum()), "covariates": ", ".join(map(str, covariates.table)),
+        "strata": "" if strata is None else SITE, "left_out": "; ".join(covariates.left_out),
+    }  # fmt: skip
+    try:
+        _refuse(task, model, with_covariates)
+        fit = _fine_gray(task) if model == "fine_gray" else _cox(task)
+    except (DataError, np.linalg.LinAlgError) as error:
+        why = error.what if isinstance(error, DataError) else "the information is singular"
+        return None, row | {"remark": "; ".join([*covariates.remarks, f"not fitted: {why}"])}
+    if fit.df > 0:
+        row |= {"statistic": fit.statistic, "df": fit.df, "p_value": float(chi2.sf(fit.statistic, fit.df))}
+    remarks = [*covariates.remarks, *fit.remarks]
+    return fit, row | {"proportional_p": fit.proportional_p, "remark": "; ".join(remarks)}
+
+
+def _refuse(task: _Task, model: str, with_covariates: bool) -> None:
+    if not task.outcome["happened"].any():
+        raise DataError("there is no event")
+    if task.group.nunique() < 2:
+        raise DataError("there is only one group")
+    if model == "fine_gray" and (task.outcome["entry"] > 0).any():
+        raise DataError("patients came under observation late, which Fine-Gray regression does not know of")
+    if with_covariates and task.strata is None and task.covariates.table.empty:
+        raise DataError("no covariate is left to adjust for")
+
+
+# --- the regressions --------------------------------------------------------------------------------------------------
+
+
+def _cox(task: _Task) -> _Fit:
+    x = task.design()
+    whole = _told(task, x, task.outcome["time"])
+    heard, spoken = ~task.group.isin(task.silent), [not _is_group(column, task.silent) for column in _columns(x)]
+    part, seen = task.of(heard), x.loc[heard, spoken]
+    limit = _told(part, seen, part.outcome["time"])
+    fitted, likelihood = _partial(part, seen[limit.independent])
+    _, without = _partial(task, x[[column for column in whole.independent if not _is_group(column)]])
+    found = fitted.loc[np.array([column in limit.estimable for column in limit.independent], dtype=bool)]
+    df, remarks, estimates = _judged(task, x, whole, found)
+    statistic = max(2 * (likelihood - without), 0.0)
+    return _Fit(estimates, statistic, df, _proportional(part, seen[limit.independent]), remarks)
+
+
+def _partial(task: _Task, x: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """Estimates of Cox regression by column, and the partial log-likelihood; without columns, that of no effect.
+
+    With Y at risk and d events at each time, Efron's likelihood of no effect is ``sum log (Y - d)! / Y!``.
+    """
+    o, columns = task.outcome, ["hazard_ratio", "lower", "upper", "p_value"]
+    if len(x.columns):
+        fit = cox(o["time"], o["event"], _flat(x), cause=RELAPSE, entry=o["entry"], strata=task.strata)
+        return fit.table[columns].set_axis(x.columns), fit.log_likelihood
+    total = 0.0
+    for _, part in o.groupby(np.zeros(len(o)) if task.strata is None else task.strata):
+        table = risk_table(part["time"], part["happened"], cause=1, entry=part["entry"])
+        total += float((gammaln(table.at_risk - table.events + 1) - gammaln(table.at_risk + 1)).sum())
+    return pd.DataFrame(columns=columns, index=x.columns, dtype=float), total
+
+
+def _proportional(task: _Task, x: pd.DataFrame) -> float:
+    """P-value of the test that the coefficients of the groups together do not change with time."""
+    own = [level for term, level in _columns(x) if term == GROUP]
+    if not own:
+        return np.nan
+    alone = _flat(x[[column for column in _columns(x) if column[0] != GROUP]])
+    table = alone.assign(**{GROUP: task.group.where(task.group.isin(own), "")})  # "" sorts first: the reference
+    o = task.outcome
+    try:
+        tests = proportional_hazards_test(
+            o["time"], o["event"], table, cause=RELAPSE, entry=o["entry"], strata=task.strata
+        )
+    except np.linalg.LinAlgError:  # all events at one time: nothing can change
+        return np.nan
+    return float(tests.loc[tests["term"] == GROUP, "p_value"].item())
+
+
+def _fine_gray(task: _Task) -> _Fit:
+    x, o = task.design(), task.outcome
+    told = _told(task, x, o["time"].mask((o["event"] != CENSORED) & ~o["happened"], np.inf))
+    kept = x[told.independent]
+    if not len(kept.columns):
+        raise DataError("nobody of another group is at risk at any event")
+    if o["happened"].sum() < len(kept.columns):
+        raise DataError(f"{o['happened'].sum()} events for {len(kept.columns)} coefficients")
+    own = np.array([_is_group(column) for column in _columns(kept)])
+    sure = [column in told.estimable and not _is_group(column, task.silent) for column in _columns(kept)]
+    fit = _subdistribution(task, kept)
+    _refuse_runaway(fit.coefficient[sure] * kept.to_numpy().std(axis=0)[sure])
+    found = _wald(fit.coefficient, np.sqrt(np.diag(fit.variance))).set_axis(kept.columns)[sure]
+    df, remarks, estimates = _judged(task, x, told, found)
+    if task.silent:
+        without = _subdistribution(task, kept.loc[:, ~own]).log_likelihood if not own.all() else fit.log_likelihood_null
+        statistic = max(2 * (fit.log_likelihood - without), 0.0)
+        remarks.append("tested by the ratio of pseudo-likelihoods")
+    else:
+        b, variance = fit.coefficient[own], fit.variance[np.ix_(own, own)]
+        statistic = float(b @ np.linalg.solve(variance, b))
+    return _Fit(estimates, statistic, df, np.nan, remarks)
+
+
+def _subdistribution(task: _Task, x: pd.DataFrame) -> FineGray:
+    """Fine-Gray regression; a coefficient that runs to infinity stops where the likelihood no longer changes."""
+    design = x.to_numpy()
+    time, event = task.outcome["time"].to_numpy(float), task.outcome["event"].to_numpy()
+    return fit_fine_gray(time, event, design - design.mean(axis=0), RELAPSE)
+
+
+def _refuse_runaway(size: np.ndarray) -> None:
+    if not np.isfinite(size).all() or np.abs(size).max(initial=0.0) > _RUNAWAY:
+        raise DataError("a covariate separates those with an event from those without: it has no finite coefficient")
+
+
+def _wald(coefficient: np.ndarray, se: np.ndarray) -> pd.DataFrame:
+    width = ndtri(0.975) * se
+    ends = {"lower": np.exp(coefficient - width), "upper": np.exp(coefficient + width)}
+    return pd.DataFrame({"hazard_ratio": np.exp(coefficient), **ends, "p_value": 2 * norm.sf(np.abs(coefficient / se))})
+
+
+# --- designs and rows -------------------------------------------------------------------------------------------------
+
+
+def _columns(x: pd.DataFrame) -> list[Column]:
+    return cast("list[Column]", x.columns.tolist())
+
+
+def _is_group(column: Column, among: list[str] | None = None) -> bool:
+    return column[0] == GROUP and (among is None or column[1] in among)
+
+
+def _told(task: _Task, x: pd.DataFrame, stays: pd.Series) -> _Told:
+    """Which columns vary by themselves within strata, over patients who are at risk at some event.
+
+    The information of a regression has the rank of these columns. `stays` is until when each patient is at risk.
+    """
+    seen, stratum = _ever_at_risk(task, stays)
+    values = x.to_numpy()
+    belongs = np.eye(stratum.max(initial=0) + 1)[stratum[seen]]  # (patient, stratum)
+    within = values[seen] - belongs @ (belongs.T @ values[seen] / np.maximum(belongs.sum(axis=0), 1)[:, None])
+    size = np.linalg.norm(values - values.mean(axis=0), axis=0)
+    scaled = within / np.where(size > 0, size, 1.0)
+    basis, independent = np.empty((len(scaled), 0)), []
+    for number, column in enumerate(_columns(x)):
+        rest = scaled[:, number] - basis @ (basis.T @ scaled[:, number])
+        rest -= basis @ (basis.T @ rest)
+        if np.linalg.norm(rest) > _DEPENDENT:
+            basis = np.column_stack([basis, rest / np.linalg.norm(rest)])
+            independent.append(column)
+    _, directions = np.linalg.eigh(scaled.T @ scaled)
+    idle = directions[:, : len(x.columns) - len(independent)]  # along these, coefficients change nothing
+    unique = (np.abs(idle) < 1e-4).all(axis=1)
+    return _Told(independent, [column for column, one in zip(_columns(x), unique, strict=True) if one])
+
+
+def _ever_at_risk(task: _Task, stays: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each patient is at risk at some event of the stratum, and the number of the stratum."""
+    o = task.outcome
+    stratum = np.zeros(len(o), dtype=int) if task.strata is None else pd.factorize(task.strata)[0]
+    begins, ends = o["entry"].where(o["entry"] > 0, -np.inf).to_numpy(), stays.to_numpy(float)
+    time, happened, seen = o["time"].to_numpy(float), o["happened"].to_numpy(bool), np.zeros(len(o), dtype=bool)
+    for one in np.unique(stratum):
+        rows = stratum == one
+        times = np.sort(time[rows & happened])
+        last, first = (np.searchsorted(times, at[rows], side="right") for at in (ends, begins))
+        seen[rows] = last > first
+    return seen, stratum
+
+
+def _flat(x: pd.DataFrame) -> pd.DataFrame:
+    return x.set_axis([f"{term}={level}" if level else term for term, level in _columns(x)], axis=1)
+
+
+def _judged(task: _Task, x: pd.DataFrame, told: _Told, found: pd.DataFrame) -> tuple[int, list[str], pd.DataFrame]:
+    """Degrees of freedom of the test, what a reader must know of it, and an estimate, or NaN, for every column."""
+    df = sum(_is_group(column) for column in told.independent)
+    estimates = found.reindex(x.columns)
+    silent = [_is_group(column, task.silent) and column in told.estimable for column in _columns(x)]
+    estimates.loc[silent, "hazard_ratio"] = 0.0
+    remarks, events, needed = [], int(task.outcome["happened"].sum()), len(x.columns)
+    if events < EVENTS_PER_PARAMETER * needed:
+        remarks.append(f"{events} events for {needed} parameters: fewer than {EVENTS_PER_PARAMETER} for each")
+    if task.silent:
+        remarks.append(f"no event in {', '.join(task.silent)}: tested by the limit of the likelihood")
+    if df == 0:
+        remarks.append("covariates or strata determine the groups: nothing is left to test")
+    given = estimates["hazard_ratio"].notna().to_numpy()
+    lost = [" ".join(column).strip() for column, one in zip(_columns(x), given, strict=True) if not one]
+    if lost:
+        remarks.append(f"not told apart from other terms or strata, so without hazard ratio: {', '.join(lost)}")
+    return df, remarks, estimates
+
+
+def _term_rows(task: _Task, fit: _Fit) -> list[dict[str, Any]]:
+    """Rows of the terms, the grouping first; of a text the reference, with hazard ratio 1, and its other levels."""
+    rows: list[dict[str, Any]] = []
+    happened, table = task.outcome["happened"], task.table
+    found = cast("dict[Column, dict[str, Any]]", fit.estimates.to_dict("index"))
+    for term in (GROUP, *task.covariates.table):
+        if (term, "") in found:
+            row = {"term": term, "group": "", "n": len(happened), "events": int(happened.sum())}
+            rows.append(row | found[term, ""])
+            continue
+        for level in known.levels(table[term], task.reference if term == GROUP else None):
+            members = happened[table[term] == level]
+            row = {"term": term, "group": level, "n": len(members), "events": int(members.sum())}
+            rows.append(row | found.get((term, level), {"hazard_ratio": 1.0}))
+    return rows
+
+
+def _table(rows: list[dict[str, Any]], kinds: dict[str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(kinds)).astype(kinds)

@@ -1,0 +1,273 @@
+"""The step ``subtypes``: clusters on factors, what they mean, and whether they come back in another cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from sklearn.metrics import adjusted_rand_score
+
+from omics import cohort, outcome, predict
+from omics import subtypes as clustering
+from omics.artefact import digest, read_manifest, verify
+from omics.factors import MOFA
+from omics.prepare import Recipe
+from omics.schema import DataError, UsageError, describe, view_names
+from pipelines import config
+
+#: Cohorts without clusters of other algorithms, whose figures stand beside, and of a replication.
+OTHERS_NULL, REPLICATION_NULL = 19, 200
+#: Runs with outcomes dealt out anew, of the supervised groups.
+PERMUTATIONS = 199
+
+
+def found(model: xr.DataTree, settings: config.Subtypes, seed: int, prepared: xr.DataTree | None) -> xr.DataTree:
+    """Subtypes of the patients of a factor model, with all tables on what they mean.
+
+    Parameters
+    ----------
+    model : xarray.DataTree
+        Of ``omics factors``.
+    settings : Subtypes
+        What is asked for.
+    seed : int
+        Seed.
+    prepared : xarray.DataTree or None
+        The cohort from which the factors were learnt: for algorithms that fuse layers, markers, and missing layers.
+
+    Raises
+    ------
+    UsageError
+        A setting needs the prepared cohort or a clinical column that is not there.
+    DataError
+        All factors are constant or excluded.
+    """
+    clinical = cohort.clinical_table(model)
+    layers = _layers(model, prepared) if prepared is not None else {}
+    scores, followed = _used(model, clinical, settings)
+    active = cohort.node(model, "variance")["active"].to_numpy() == 1
+    number = settings.n_subtypes if active.any() else 1  # nothing to tell patients apart: no structure
+    clusters = _estimator(settings, settings.algorithm, number, settings.null_sets, seed).fit(scores, layers=layers)
+    labels, tables = clusters.labels_, {"followed": followed}
+    tables |= meaning(labels, clinical, _table(scores["score"]), {n: one.index for n, one in layers.items()})
+    tables |= _solutions(clusters, settings, seed, scores, layers, clinical)
+    if layers and clusters.n_subtypes_ > 1:
+        tables |= {"markers": clustering.markers(layers, labels), "panels": clustering.panels(layers, labels)}
+    if settings.relapse_groups:
+        tables |= supervised(_table(scores["score"]), clinical, seed)
+    return _with(clusters.to_tree(), tables)
+
+
+def _estimator(
+    settings: config.Subtypes, algorithm: str, number: int | None, n_null: int, seed: int
+) -> clustering.Subtypes:
+    return clustering.Subtypes(
+        algorithm=algorithm,
+        n_subtypes=number,
+        max_subtypes=settings.max_subtypes,
+        n_resamples=settings.resamples,
+        n_null=n_null,
+        random_state=seed,
+    )
+
+
+def _used(model: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes) -> tuple[xr.Dataset, pd.DataFrame]:
+    """Scores of the factors to cluster on, with what they explain; and which factors follow a column to be excluded.
+
+    Factors are those that explain something; if none does, those that vary at all.
+    """
+    factors, variance = cohort.node(model, "factors").compute(), cohort.node(model, "variance")
+    active = variance["active"].to_numpy() == 1
+    chosen = active if active.any() else factors["score"].std("sample").to_numpy() > 0
+    if not chosen.any():
+        raise DataError(
+            "all factors are constant", where="/factors", fix="learn them from other layers or with more features"
+        )
+    scores = factors.assign(explained=variance["r2"].mean("view")).isel(factor=chosen)
+    columns = settings.exclude or ()
+    absent = sorted(set(columns) - set(clinical.columns))
+    if absent:
+        raise UsageError(
+            f"no clinical column {', '.join(absent)}", where="--exclude", fix=f"there are {', '.join(clinical.columns)}"
+        )
+    table = clustering.factor_associations(_table(scores["score"]), clinical, columns)
+    followers = clustering.following(table)
+    kept = ~scores.indexes["factor"].isin(followers)
+    if not kept.any():
+        raise DataError(
+            f"every factor follows {', '.join(columns)}", where="/factors", fix="take the batch off in omics prepare"
+        )
+    return scores.isel(factor=kept), table.assign(excluded=table["factor"].isin(followers).astype(int))
+
+
+def _layers(model: xr.DataTree, prepared: xr.DataTree) -> dict[str, pd.DataFrame]:
+    """Values (sample x feature) of each layer, prepared as they were for the factors."""
+    ready = Recipe.from_tree(model).transform(prepared)
+    return {name: _table(cohort.node(ready, f"views/{name}")["value"]) for name in view_names(ready)}
+
+
+def _table(values: xr.DataArray) -> pd.DataFrame:
+    """Samples in rows."""
+    across = next(str(dim) for dim in values.dims if dim != "sample")
+    ordered = values.transpose("sample", across)
+    return pd.DataFrame(ordered.to_numpy(), ordered.indexes["sample"], ordered.indexes[across])
+
+
+def meaning(
+    labels: pd.Series, clinical: pd.DataFrame, scores: pd.DataFrame, layers: Mapping[str, pd.Index]
+) -> dict[str, pd.DataFrame]:
+    """Outcome by subtype, alone and beside what is known; agreement with known labels; a sentence for each."""
+    curves, tests = outcome.compare(clinical, labels)
+    table = clustering.enrichment(labels, clinical, layers)
+    tables = {
+        "curves": curves,
+        "tests": tests,
+        "agreement": clustering.agreement(labels, clinical),
+        "enrichment": table,
+        "verdicts": clustering.verdicts(labels, clinical, table, scores),
+    }
+    if labels.nunique() > 1:
+        tables["adjusted_terms"], tables["adjusted_tests"] = outcome.adjusted(clinical, labels)
+    return tables
+
+
+def _solutions(
+    clusters: clustering.Subtypes,
+    settings: config.Subtypes,
+    seed: int,
+    scores: xr.Dataset,
+    layers: Mapping[str, pd.DataFrame],
+    clinical: pd.DataFrame,
+) -> dict[str, pd.DataFrame]:
+    """What other algorithms find, and the tests of outcome corrected over all that were looked at."""
+    every = {settings.algorithm: clusters}
+    for name in settings.also or ():
+        if name not in every:
+            every[name] = _estimator(settings, name, settings.n_subtypes, OTHERS_NULL, seed).fit(scores, layers=layers)
+    rows = [
+        {
+            "solution": name,
+            "n_subtypes": one.n_subtypes_,
+            "p_value": one.p_value_,
+            "ari": adjusted_rand_score(clusters.labels_, one.labels_),
+            "chosen": int(one is clusters),
+        }
+        for name, one in every.items()
+    ]
+    tests = outcome.over_solutions(clinical, {name: one.labels_ for name, one in every.items()})
+    return {"solutions": pd.DataFrame(rows), "solution_tests": tests}
+
+
+def supervised(scores: pd.DataFrame, clinical: pd.DataFrame, seed: int) -> dict[str, pd.DataFrame]:
+    """Factors that go with relapse and the patients whom they define, tested on held-out patients."""
+    patients = scores.index[scores.index.isin(clinical.index)]
+    groups = predict.relapse_groups(scores.loc[patients], clinical, n_permutations=PERMUTATIONS, random_state=seed)
+    return {
+        "relapse_factors": groups.overall,
+        "relapse_patients": groups.patients,
+        "relapse_tests": groups.tests.assign(verdict=groups.verdict),
+    }
+
+
+def _with(tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]) -> xr.DataTree:
+    """A tree with tables as its nodes; one without rows is left out, but for those that every store has."""
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    for name, table in tables.items():
+        if len(table) or name in ("curves", "tests", "agreement"):
+            nodes[f"/{name}"] = describe(cohort.from_table(table), name)
+    return xr.DataTree.from_dict(nodes)
+
+
+# --- another cohort -------------------------------------------------------------------------------------------------
+
+
+def replicated(reference: Path, factors: Path | None, new: xr.DataTree, seed: int) -> xr.DataTree:
+    """Subtypes of a reference in another prepared cohort, whose patients are projected on the reference's factors.
+
+    Parameters
+    ----------
+    reference : path
+        Of ``omics subtypes``.
+    factors : path or None
+        The factor model of the reference; by default the one beside it from which it was made.
+    new : xarray.DataTree
+        Prepared cohort.
+    seed : int
+        Seed.
+    """
+    verify(reference, hashes=True)
+    known = cohort.open(reference, noun="subtypes")
+    model = cohort.open(_factors_of(reference, factors), noun="factors", hashes=True)
+    scores = MOFA.from_tree(model).transform(Recipe.from_tree(model).transform(new))
+    result = clustering.replicate(
+        clustering.Subtypes.from_tree(known), scores, n_null=REPLICATION_NULL, random_state=seed
+    )
+    clinical = cohort.clinical_table(new)
+    label = result.assignment.set_index("sample")["label"]
+    assigned = label[label != clustering.UNASSIGNED]
+    first = cohort.node(known, "subtypes")["label"].to_series()
+    tables = {
+        "assignment": result.assignment,
+        "replication": result.subtypes,
+        "replication_overall": result.overall,
+        "moves": clustering.moves(first, label) if first.index.isin(label.index).any() else pd.DataFrame(),
+    }
+    if assigned.size:
+        here = {name: cohort.node(new, f"views/{name}").indexes["sample"] for name in view_names(new)}
+        tables |= meaning(assigned, clinical, _table(scores["score"]), here)
+    return _with(xr.DataTree.from_dict({"/factors": describe(scores, "factors")}), tables)
+
+
+def _factors_of(reference: Path, factors: Path | None) -> Path:
+    made_from = [entry["sha256"] for entry in read_manifest(reference)["inputs"]]
+    beside = [reference.parent / entry["path"] for entry in read_manifest(reference)["inputs"]]
+    candidates: Sequence[Path] = [factors] if factors else beside
+    for path in candidates:
+        if path.is_dir() and digest(path) in made_from:
+            return path
+    if factors:
+        raise DataError(
+            "these subtypes were not made from this factor model", where=str(factors), fix="give the one they come from"
+        )
+    raise UsageError(
+        "the factor model of the reference is not beside it", where=str(reference), fix="give it with --factors"
+    )
+
+
+def refuse_unused(settings: config.Subtypes) -> None:
+    """Refuse settings that a replication does not use.
+
+    Raises
+    ------
+    UsageError
+        One was given.
+    """
+    standard: dict[str, Any] = asdict(config.Subtypes())
+    given = [name for name, value in asdict(settings).items() if value != standard[name]]
+    if given:
+        raise UsageError(
+            f"--{given[0].replace('_', '-')} has no meaning with --reference",
+            where="omics subtypes",
+            fix="the reference fixes how patients are assigned",
+        )
+
+
+def settings_need(settings: config.Subtypes, prepared: Path | None) -> None:
+    """Refuse algorithms that fuse layers without layers.
+
+    Raises
+    ------
+    UsageError
+        The prepared cohort is needed.
+    """
+    names = np.unique([settings.algorithm, *(settings.also or ())])
+    fusing = [str(name) for name in names if clustering.ALGORITHMS[str(name)].layers]
+    if fusing and prepared is None:
+        raise UsageError(
+            f"{fusing[0]} fuses layers", where="--algorithm, --also", fix="give them with --prepared PREPARED.zarr"
+        )

@@ -1,0 +1,126 @@
+"""``omics subtypes`` from the command line: what it says of the clusters, and of the same ones in another cohort."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omics import cohort
+from omics.artefact import Provenance, read_manifest
+from omics.subtypes import ALGORITHMS
+from pipelines import config
+
+QUICK = ("--n-subtypes", 3, "--resamples", 3, "--null-sets", 19)
+
+
+def info(omics, path: Path) -> dict:
+    result = omics("info", path, "--json")
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_choices_are_the_algorithms():
+    assert set(config.ALGORITHMS) == set(ALGORITHMS)
+
+
+def test_a_run_says_what_the_subtypes_are(omics, finished):
+    figures = info(omics, finished / "subtypes.zarr")
+    tree = cohort.open(finished / "subtypes.zarr", noun="subtypes")
+    assert {"markers", "panels", "enrichment", "verdicts", "solutions", "solution_tests"} <= set(tree.children)
+    assert len(figures["verdicts"]) == figures["n_subtypes"] == 3
+    assert all(name in sentence for name, sentence in zip(("S1", "S2", "S3"), figures["verdicts"], strict=True))
+    assert {row["layer"] for row in figures["panels"]} == {"expression", "methylation", "mutation", "all"}
+    inputs = {entry["path"] for entry in read_manifest(finished / "subtypes.zarr")["inputs"]}
+    assert inputs == {"factors.zarr", "prepared.zarr"}
+    page = (finished / "report.html").read_text(encoding="utf-8")
+    for caption in ("What each subtype is", "Marker features", "Do the subtypes say more than what is known?"):
+        assert caption in page
+
+
+def test_other_algorithms_stand_beside_it_and_count_in_the_correction(omics, finished, tmp_path):
+    made = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *QUICK, "--also", "kmeans,hierarchical")
+    assert made.exit_code == 0, made.stderr
+    figures = info(omics, tmp_path / "s.zarr")
+    assert [row["solution"] for row in figures["solutions"]] == ["mixture", "kmeans", "hierarchical"]
+    assert [row["chosen"] for row in figures["solutions"]] == [1, 0, 0]
+    relapse = [row for row in figures["solution_tests"] if row["endpoint"] == "relapse"]
+    smallest = min(row["p_value"] for row in relapse)
+    assert min(row["p_adjusted"] for row in relapse) == pytest.approx(min(1, 3 * smallest))
+
+
+def test_layers_are_fused(omics, finished, tmp_path):
+    arguments = (finished / "factors.zarr", tmp_path / "s.zarr", *QUICK, "--algorithm", "nemo")
+    made = omics("subtypes", *arguments, "--prepared", finished / "prepared.zarr")
+    assert made.exit_code == 0, made.stderr
+    assert info(omics, tmp_path / "s.zarr")["algorithm"] == "nemo"
+
+
+def test_factors_that_follow_a_column_are_left_out(omics, finished, tmp_path):
+    """A column made of the first factor."""
+    factors, planted = finished / "factors.zarr", tmp_path / "factors.zarr"
+    tree = cohort.open(factors, noun="factors")
+    scores = cohort.node(tree, "factors")["score"].to_pandas()
+    clinical = cohort.node(tree, "clinical")
+    high = (scores["Factor1"] > scores["Factor1"].median()).reindex(clinical.indexes["sample"])
+    changed = clinical.assign(batch=("sample", np.array([f"plate{int(one)}" for one in high], dtype=object)))
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    cohort.save(type(tree).from_dict({**nodes, "/clinical": changed}), planted, Provenance("factors"))
+    made = omics("subtypes", planted, tmp_path / "s.zarr", *QUICK, "--exclude", "batch")
+    assert made.exit_code == 0, made.stderr
+    followed = {row["factor"]: row["excluded"] for row in info(omics, tmp_path / "s.zarr")["followed"]}
+    assert followed["Factor1"] == 1
+    model = cohort.node(cohort.open(tmp_path / "s.zarr", noun="subtypes"), "subtype_model")
+    assert "Factor1" not in model.indexes["factor"]
+
+
+def test_a_cohort_replicates_itself(omics, finished, tmp_path):
+    """The same patients, projected: nearly all are assigned as before, and the moves say so."""
+    made = omics("subtypes", "--reference", finished / "subtypes.zarr", finished / "prepared.zarr", tmp_path / "r.zarr")
+    assert made.exit_code == 0, made.stderr
+    figures = info(omics, tmp_path / "r.zarr")
+    assert {row["subtype"] for row in figures["replication"]} == {"S1", "S2", "S3"}
+    stayed = sum(row["n"] for row in figures["moves"] if row["from"] == row["to"])
+    assert stayed > 0.8 * figures["replication_overall"][0]["n"]
+    assert len(figures["verdicts"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--exclude", "moon"), 2, "no clinical column moon"),
+        (("--algorithm", "snf"), 2, "snf fuses layers"),
+        (("--also", "nemo"), 2, "--prepared"),
+        (("--also", "astrology"), 2, "is not one of"),
+        (("--factors", "x.zarr"), 2, "--factors goes with --reference"),
+        (("--n-subtypes", 60), 3, "are too few for 60 subtypes"),
+    ],
+)
+def test_wrong_settings_are_refused(omics, finished, tmp_path, arguments, code, words):
+    result = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *arguments)
+    assert result.exit_code == code
+    assert words in result.stderr
+    assert not (tmp_path / "s.zarr").exists()
+
+
+def test_a_reference_is_only_used_with_its_own_factors(omics, finished, tmp_path):
+    reference, new = tmp_path / "subtypes.zarr", finished / "prepared.zarr"
+    shutil.copytree(finished / "subtypes.zarr", reference)
+    lost = omics("subtypes", "--reference", reference, new, tmp_path / "r.zarr")
+    assert lost.exit_code == 2
+    assert "give it with --factors" in lost.stderr
+    given = omics(
+        "subtypes", "--reference", reference, new, tmp_path / "r.zarr", "--factors", finished / "factors.zarr"
+    )
+    assert given.exit_code == 0, given.stderr
+    other = omics("factors", new, tmp_path / "other.zarr", "--n-factors", 3, "--restarts", 1)
+    assert other.exit_code == 0, other.stderr
+    wrong = omics("subtypes", "--reference", reference, new, tmp_path / "w.zarr", "--factors", tmp_path / "other.zarr")
+    assert wrong.exit_code == 3
+    assert "not made from this factor model" in wrong.stderr
+    unused = omics("subtypes", "--reference", reference, new, tmp_path / "u.zarr", "--n-subtypes", 3)
+    assert unused.exit_code == 2
+    assert "--n-subtypes has no meaning with --reference" in unused.stderr
