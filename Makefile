@@ -44,6 +44,8 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.mofa_scale
 	$(BIN)/python -m benchmarks.nested
 	$(BIN)/python -m benchmarks.leakage
+	$(BIN)/python -m benchmarks.structure
+	$(BIN)/python -m benchmarks.resampling
 
 # Forget compiled code: numba does not see that a function in another file has changed.
 fresh:

@@ -25,6 +25,8 @@ ROOT = Path(__file__).parent.parent
             | {"two_workers"},
         ),
         ("nested", {"vs_mofapy2", "fits", "two_workers"}),
+        ("structure", {"ari", "k_right", "null_rejected"}),
+        ("resampling", {"vs_sklearn", "seconds", "peak_gib"}),
     ],
 )
 def test_a_benchmark_ends_with_its_figures(name, figures, tmp_path: Path):
