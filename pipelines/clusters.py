@@ -26,7 +26,13 @@ OTHERS_NULL, REPLICATION_NULL = 19, 200
 PERMUTATIONS = 199
 
 
-def found(model: xr.DataTree, settings: config.Subtypes, seed: int, prepared: xr.DataTree | None) -> xr.DataTree:
+def found(
+    model: xr.DataTree,
+    settings: config.Subtypes,
+    seed: int,
+    prepared: xr.DataTree | None = None,
+    earlier: xr.DataTree | None = None,
+) -> xr.DataTree:
     """Subtypes of the patients of a factor model, with all tables on what they mean.
 
     Parameters
@@ -39,6 +45,8 @@ def found(model: xr.DataTree, settings: config.Subtypes, seed: int, prepared: xr
         Seed.
     prepared : xarray.DataTree or None
         The cohort from which the factors were learnt: for algorithms that fuse layers, markers, and missing layers.
+    earlier : xarray.DataTree or None
+        Subtypes of an earlier run, whose names are kept for those that are the same.
 
     Raises
     ------
@@ -53,8 +61,12 @@ def found(model: xr.DataTree, settings: config.Subtypes, seed: int, prepared: xr
     active = cohort.node(model, "variance")["active"].to_numpy() == 1
     number = settings.n_subtypes if active.any() else 1  # nothing to tell patients apart: no structure
     clusters = _estimator(settings, settings.algorithm, number, settings.null_sets, seed).fit(scores, layers=layers)
+    if earlier is not None:
+        before = cohort.node(earlier, "subtypes")["label"].to_series()
+        clusters = clusters.renamed(clustering.match(clusters.labels_, before))
     labels, tables = clusters.labels_, {"followed": followed}
-    tables |= meaning(labels, clinical, _table(scores["score"]), {n: one.index for n, one in layers.items()})
+    here = {name: one.index for name, one in layers.items()}
+    tables |= meaning(labels, clinical, _table(scores["score"]), here, settings.covariates)
     tables |= _solutions(clusters, settings, seed, scores, layers, clinical)
     if layers and clusters.n_subtypes_ > 1:
         tables |= {"markers": clustering.markers(layers, labels), "panels": clustering.panels(layers, labels)}
@@ -107,6 +119,14 @@ def _used(model: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes)
 
 def _layers(model: xr.DataTree, prepared: xr.DataTree) -> dict[str, pd.DataFrame]:
     """Values (sample x feature) of each layer, prepared as they were for the factors."""
+    learnt, here = cohort.node(model, "factors").indexes["sample"], cohort.samples(prepared)
+    absent = learnt[~learnt.isin(here)]
+    if len(absent):
+        raise DataError(
+            f"{len(absent)} patients of the factors are not in the prepared cohort, first {absent[0]}",
+            where="--prepared",
+            fix="give the cohort from which the factors were learnt",
+        )
     ready = Recipe.from_tree(model).transform(prepared)
     return {name: _table(cohort.node(ready, f"views/{name}")["value"]) for name in view_names(ready)}
 
@@ -119,7 +139,11 @@ def _table(values: xr.DataArray) -> pd.DataFrame:
 
 
 def meaning(
-    labels: pd.Series, clinical: pd.DataFrame, scores: pd.DataFrame, layers: Mapping[str, pd.Index]
+    labels: pd.Series,
+    clinical: pd.DataFrame,
+    scores: pd.DataFrame,
+    layers: Mapping[str, pd.Index],
+    covariates: Sequence[str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Outcome by subtype, alone and beside what is known; agreement with known labels; a sentence for each."""
     curves, tests = outcome.compare(clinical, labels)
@@ -132,7 +156,7 @@ def meaning(
         "verdicts": clustering.verdicts(labels, clinical, table, scores),
     }
     if labels.nunique() > 1:
-        tables["adjusted_terms"], tables["adjusted_tests"] = outcome.adjusted(clinical, labels)
+        tables["adjusted_terms"], tables["adjusted_tests"] = outcome.adjusted(clinical, labels, covariates)
     return tables
 
 
@@ -239,8 +263,8 @@ def _factors_of(reference: Path, factors: Path | None) -> Path:
     )
 
 
-def refuse_unused(settings: config.Subtypes) -> None:
-    """Refuse settings that a replication does not use.
+def refuse_unused(settings: config.Subtypes, files: Mapping[str, Path | None]) -> None:
+    """Refuse settings and files that a replication does not use.
 
     Raises
     ------
@@ -249,6 +273,7 @@ def refuse_unused(settings: config.Subtypes) -> None:
     """
     standard: dict[str, Any] = asdict(config.Subtypes())
     given = [name for name, value in asdict(settings).items() if value != standard[name]]
+    given += [name for name, file in files.items() if file]
     if given:
         raise UsageError(
             f"--{given[0].replace('_', '-')} has no meaning with --reference",

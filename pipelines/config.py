@@ -142,6 +142,9 @@ class Subtypes:
         None, "Clinical columns, site or sex say; factors that follow one are left out."
     )
     n_subtypes: int | None = setting(None, "Number of subtypes; default: chosen by stability.", minimum=1)
+    covariates: tuple[str, ...] | None = setting(
+        None, "Clinical columns beside which outcome is compared; default: those of known weight."
+    )
     max_subtypes: int = setting(10, "Largest number of subtypes tried.", minimum=2)
     resamples: int = setting(50, "Resamples by which stability is measured.", minimum=2)
     null_sets: int = setting(40, "Cluster-free data sets; fewer than 19 could not reach p <= 0.05.", minimum=19)

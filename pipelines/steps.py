@@ -106,16 +106,18 @@ def subtypes(
     *,
     seed: int,
     prepared: Path | None = None,
+    match: Path | None = None,
     overwrite: bool = False,
 ) -> None:
     """Cluster patients on factors, and say what the clusters mean: outcome, known labels, markers."""
     clusters.settings_need(settings, prepared)
     parameters = {**config.parameters(settings), "seed": seed}
-    more = [prepared] if prepared else []
+    more = [path for path in (prepared, match) if path]
     with _published("subtypes", output, source, parameters, overwrite, more) as write:
         model = cohort.open(source, noun="factors")
         layers = cohort.open(prepared, noun="prepared") if prepared else None
-        write(_merged(clusters.found(model, settings, seed, layers), _clinical(model)))
+        earlier = cohort.open(match, noun="subtypes") if match else None
+        write(_merged(clusters.found(model, settings, seed, layers, earlier), _clinical(model)))
 
 
 def replicate(

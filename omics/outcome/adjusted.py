@@ -50,11 +50,6 @@ class _Task(NamedTuple):
     reference: str
     silent: list[str]  # groups without event
 
-    def of(self, rows: pd.Series) -> _Task:
-        """The same for some of the patients."""
-        strata = None if self.strata is None else self.strata[rows]
-        return self._replace(outcome=self.outcome[rows], group=self.group[rows], strata=strata)
-
     @property
     def table(self) -> pd.DataFrame:
         """Covariates, and the grouping last."""
@@ -66,8 +61,9 @@ class _Task(NamedTuple):
 
 
 class _Told(NamedTuple):
-    """Columns of a design that those before them do not determine, and those that all others do not."""
+    """Columns of a design, those of them that the ones before do not determine, and those that all others do not."""
 
+    columns: pd.Index
     independent: list[Column]
     estimable: list[Column]
 
@@ -95,9 +91,10 @@ def adjusted(
 
     A group without event has the hazard ratio 0: its coefficient b_g has no finite estimate, but the likelihood has a
     limit, as ``exp(b_g)`` is then only in the sums over those at risk: the likelihood of the other patients alone. So
-    the likelihood ratio needs no estimate, leaves nobody out, and the group costs its degree of freedom. Fine-Gray
-    regression is then tested by the ratio of its pseudo-likelihoods, whose distribution is nearly that. Should the
-    largest group be without event, the largest that has one is the reference.
+    the likelihood ratio needs no estimate, leaves nobody out, and the group costs its degree of freedom. The same holds
+    of a group whose events come when, in their stratum, only its own patients are at risk: in the limit it is a stratum
+    of its own. Fine-Gray regression is then tested by the ratio of its pseudo-likelihoods, whose distribution is nearly
+    that. Should the largest group be without event, the largest that has one is the reference.
 
     Degrees of freedom are what the groups add to the rank of the covariates, within strata. A term that the others
     determine, such as a copy of a known subtype, has no hazard ratio; if covariates or strata determine all groups,
@@ -207,7 +204,8 @@ def _tested(task: _Task, model: str, with_covariates: bool) -> tuple[_Fit | None
     }  # fmt: skip
     try:
         _refuse(task, model, with_covariates)
-        fit = _fine_gray(task) if model == "fine_gray" else _cox(task)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # what diverges is refused, and said so
+            fit = _fine_gray(task) if model == "fine_gray" else _cox(task)
     except (DataError, np.linalg.LinAlgError) as error:
         why = error.what if isinstance(error, DataError) else "the information is singular"
         return None, row | {"remark": "; ".join([*covariates.remarks, f"not fitted: {why}"])}
@@ -232,17 +230,41 @@ def _refuse(task: _Task, model: str, with_covariates: bool) -> None:
 
 
 def _cox(task: _Task) -> _Fit:
-    x = task.design()
-    whole = _told(task, x, task.outcome["time"])
-    heard, spoken = ~task.group.isin(task.silent), [not _is_group(column, task.silent) for column in _columns(x)]
-    part, seen = task.of(heard), x.loc[heard, spoken]
-    limit = _told(part, seen, part.outcome["time"])
-    fitted, likelihood = _partial(part, seen[limit.independent])
-    _, without = _partial(task, x[[column for column in whole.independent if not _is_group(column)]])
-    found = fitted.loc[np.array([column in limit.estimable for column in limit.independent], dtype=bool)]
-    df, remarks, estimates = _judged(task, x, whole, found)
+    x, silent = task.design(), _unopposed(task)
+    told = _told(task, x, task.outcome["time"])
+    limit = task._replace(strata=_apart(task, silent))
+    seen = _told(limit, x, task.outcome["time"])
+    fitted, likelihood = _partial(limit, x[seen.independent])
+    _, without = _partial(task, x[[column for column in told.independent if not _is_group(column)]])
+    found = fitted.loc[np.array([column in seen.estimable for column in seen.independent], dtype=bool)]
+    df, remarks, estimates = _judged(task, told, found, silent)
     statistic = max(2 * (likelihood - without), 0.0)
-    return _Fit(estimates, statistic, df, _proportional(part, seen[limit.independent]), remarks)
+    return _Fit(estimates, statistic, df, _proportional(limit, x[seen.independent]), remarks)
+
+
+def _unopposed(task: _Task) -> list[str]:
+    """Groups without event at which a patient of another group is at risk: their coefficients go to minus infinity."""
+    number, names = pd.factorize(task.group, sort=True)
+    o, events = task.outcome.assign(number=number), np.zeros(len(names))
+    for _, part in o.groupby(_strata(task)):
+        time, entry, group = part["time"], part["entry"], part["number"].to_numpy()
+        table = risk_table(time, part["happened"], cause=1, group=group, entry=entry, groups=len(names))
+        opposed = table.at_risk.sum(axis=1, keepdims=True) > table.at_risk
+        events += (table.events * opposed).sum(axis=0)
+    return list(names[events == 0])
+
+
+def _apart(task: _Task, silent: list[str]) -> pd.Series | None:
+    """Strata in which each of these groups is by itself: what remains of the likelihood as its coefficient falls."""
+    if not silent:
+        return task.strata
+    own = task.group.where(task.group.isin(silent), "")
+    return pd.Series(pd.MultiIndex.from_arrays([_strata(task), own]).factorize()[0], task.outcome.index)
+
+
+def _strata(task: _Task) -> np.ndarray:
+    """Number of each patient's stratum."""
+    return np.zeros(len(task.outcome), dtype=int) if task.strata is None else pd.factorize(task.strata)[0]
 
 
 def _partial(task: _Task, x: pd.DataFrame) -> tuple[pd.DataFrame, float]:
@@ -253,9 +275,11 @@ def _partial(task: _Task, x: pd.DataFrame) -> tuple[pd.DataFrame, float]:
     o, columns = task.outcome, ["hazard_ratio", "lower", "upper", "p_value"]
     if len(x.columns):
         fit = cox(o["time"], o["event"], _flat(x), cause=RELAPSE, entry=o["entry"], strata=task.strata)
+        if fit.table["se"].isna().any():
+            raise DataError("a coefficient has no finite interval")
         return fit.table[columns].set_axis(x.columns), fit.log_likelihood
     total = 0.0
-    for _, part in o.groupby(np.zeros(len(o)) if task.strata is None else task.strata):
+    for _, part in o.groupby(_strata(task)):
         table = risk_table(part["time"], part["happened"], cause=1, entry=part["entry"])
         total += float((gammaln(table.at_risk - table.events + 1) - gammaln(table.at_risk + 1)).sum())
     return pd.DataFrame(columns=columns, index=x.columns, dtype=float), total
@@ -291,7 +315,7 @@ def _fine_gray(task: _Task) -> _Fit:
     fit = _subdistribution(task, kept)
     _refuse_runaway(fit.coefficient[sure] * kept.to_numpy().std(axis=0)[sure])
     found = _wald(fit.coefficient, np.sqrt(np.diag(fit.variance))).set_axis(kept.columns)[sure]
-    df, remarks, estimates = _judged(task, x, told, found)
+    df, remarks, estimates = _judged(task, told, found, task.silent)
     if task.silent:
         without = _subdistribution(task, kept.loc[:, ~own]).log_likelihood if not own.all() else fit.log_likelihood_null
         statistic = max(2 * (fit.log_likelihood - without), 0.0)
@@ -352,13 +376,13 @@ def _told(task: _Task, x: pd.DataFrame, stays: pd.Series) -> _Told:
     _, directions = np.linalg.eigh(scaled.T @ scaled)
     idle = directions[:, : len(x.columns) - len(independent)]  # along these, coefficients change nothing
     unique = (np.abs(idle) < 1e-4).all(axis=1)
-    return _Told(independent, [column for column, one in zip(_columns(x), unique, strict=True) if one])
+    return _Told(x.columns, independent, [column for column, one in zip(_columns(x), unique, strict=True) if one])
 
 
 def _ever_at_risk(task: _Task, stays: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Whether each patient is at risk at some event of the stratum, and the number of the stratum."""
     o = task.outcome
-    stratum = np.zeros(len(o), dtype=int) if task.strata is None else pd.factorize(task.strata)[0]
+    stratum = _strata(task)
     begins, ends = o["entry"].where(o["entry"] > 0, -np.inf).to_numpy(), stays.to_numpy(float)
     time, happened, seen = o["time"].to_numpy(float), o["happened"].to_numpy(bool), np.zeros(len(o), dtype=bool)
     for one in np.unique(stratum):
@@ -373,21 +397,22 @@ def _flat(x: pd.DataFrame) -> pd.DataFrame:
     return x.set_axis([f"{term}={level}" if level else term for term, level in _columns(x)], axis=1)
 
 
-def _judged(task: _Task, x: pd.DataFrame, told: _Told, found: pd.DataFrame) -> tuple[int, list[str], pd.DataFrame]:
+def _judged(task: _Task, told: _Told, found: pd.DataFrame, silent: list[str]) -> tuple[int, list[str], pd.DataFrame]:
     """Degrees of freedom of the test, what a reader must know of it, and an estimate, or NaN, for every column."""
     df = sum(_is_group(column) for column in told.independent)
-    estimates = found.reindex(x.columns)
-    silent = [_is_group(column, task.silent) and column in told.estimable for column in _columns(x)]
-    estimates.loc[silent, "hazard_ratio"] = 0.0
-    remarks, events, needed = [], int(task.outcome["happened"].sum()), len(x.columns)
+    estimates = found.reindex(told.columns)
+    zero = [_is_group(column, silent) and column in told.estimable for column in estimates.index]
+    estimates.loc[zero, "hazard_ratio"] = 0.0
+    remarks, events, needed = [], int(task.outcome["happened"].sum()), len(estimates)
     if events < EVENTS_PER_PARAMETER * needed:
         remarks.append(f"{events} events for {needed} parameters: fewer than {EVENTS_PER_PARAMETER} for each")
-    if task.silent:
-        remarks.append(f"no event in {', '.join(task.silent)}: tested by the limit of the likelihood")
+    if silent:
+        against = "" if set(silent) <= set(task.silent) else " at which other groups are at risk"
+        remarks.append(f"no event{against} in {', '.join(silent)}: tested by the limit of the likelihood")
     if df == 0:
-        remarks.append("covariates or strata determine the groups: nothing is left to test")
+        remarks.append("nothing is left to test: covariates, strata or who is at risk determine the groups")
     given = estimates["hazard_ratio"].notna().to_numpy()
-    lost = [" ".join(column).strip() for column, one in zip(_columns(x), given, strict=True) if not one]
+    lost = [" ".join(column).strip() for column, one in zip(estimates.index, given, strict=True) if not one]
     if lost:
         remarks.append(f"not told apart from other terms or strata, so without hazard ratio: {', '.join(lost)}")
     return df, remarks, estimates

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from omics.subtypes.layers import components
 
 #: A subtype with a mean Jaccard index below this dissolves in other draws of patients (Hennig 2007).
 VALID = 0.75
+#: At this mean Jaccard index or below, a subtype is not the same one in other draws of patients (Hennig 2007).
+DISSOLVED = 0.5
 #: Scores beyond this quantile, and its mirror, are cut off: what is rarer than the smallest subtype is an outlier.
 RARE = stability.SMALLEST_SHARE
 #: Level of the tests against the cluster-free null.
@@ -37,8 +40,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
     Jaccard index of
     at least 0.75 over subsamples of the patients) and if it is more stable than clusters in cluster-free data of the
     same correlations, skew and tails; the largest is taken whose stability (mean adjusted Rand index) is within 0.05
-    of the best of these. If none counts, it is the number that exceeds the cluster-free data most; and there is one
-    subtype, "no structure", where no number exceeds it (p > 0.05).
+    of the best of these. If none counts, it is the number that exceeds the cluster-free data most among those of which
+    no cluster dissolves (mean Jaccard index above 0.5), or else the one whose weakest cluster is the most stable. There
+    is one subtype, "no structure", where no number exceeds the cluster-free data (p > 0.05).
 
     Parameters
     ----------
@@ -222,6 +226,25 @@ class Subtypes(ClusterMixin, BaseEstimator):
         probability = np.array([_posterior(row, mean, variance, mixing) for row in z]).reshape(len(z), len(mixing))
         return pd.DataFrame(probability, index=score.indexes["sample"], columns=list(model.indexes["subtype"]))
 
+    def renamed(self, names: Mapping[str, str]) -> Subtypes:
+        """The same subtypes under other names, as :func:`omics.subtypes.match` gives them.
+
+        Raises
+        ------
+        UsageError
+            A subtype has no new name, or two have the same.
+        """
+        check_is_fitted(self, "model_")
+        old = [str(name) for name in self.model_.indexes["subtype"]]
+        new = [names.get(name) for name in old]
+        if None in new or len(set(new)) < len(new):
+            raise UsageError(f"names {new} for the subtypes {old}", fix="give each subtype a name of its own")
+        made = copy(self)
+        made.model_ = self.model_.assign_coords(subtype=np.array(new, dtype=object))
+        made.labels_ = self.labels_.map(dict(names))
+        made.probability_ = self.probability_.rename(columns=dict(names))
+        return made
+
     def to_tree(self) -> xr.DataTree:
         """Nodes ``/subtypes``, ``/subtype_model``, ``/stability``; parameters as JSON in the attribute ``subtypes``."""
         check_is_fitted(self, "model_")
@@ -376,7 +399,9 @@ def _choose(measured: stability.Comparison) -> int:
         return 1
     valid = (measured.weakest >= VALID) & (measured.p_rand <= LEVEL)
     if not valid.any():
-        return measured.numbers[int(measured.excess.argmax())]
+        kept = (measured.weakest > DISSOLVED) & (measured.p_rand <= LEVEL)
+        best = np.where(kept, measured.excess, -np.inf) if kept.any() else measured.weakest
+        return measured.numbers[int(best.argmax())]
     best = measured.rand[valid].max()
     return measured.numbers[np.flatnonzero(valid & (measured.rand >= best - ABOUT_AS_STABLE))[-1]]
 

@@ -24,6 +24,12 @@ from pipelines import cluster, clusters, config, options, steps, summary
     help="The cohort from which the factors come: for marker features, missing layers, and the fusion of layers.",
 )
 @click.option(
+    "--match",
+    metavar="SUBTYPES.zarr",
+    type=click.Path(path_type=Path),
+    help="An earlier run: subtypes that are the same keep their names.",
+)
+@click.option(
     "--reference",
     metavar="SUBTYPES.zarr",
     type=click.Path(path_type=Path),
@@ -43,6 +49,7 @@ def command(
     output: Path,
     settings: config.Subtypes,
     prepared: Path | None,
+    match: Path | None,
     reference: Path | None,
     factors: Path | None,
     seed: int,
@@ -54,8 +61,8 @@ def command(
         if reference is None:
             if factors is not None:
                 raise UsageError("--factors goes with --reference", where="omics subtypes", fix="leave it out")
-            steps.subtypes(source, output, settings, seed=seed, prepared=prepared, overwrite=overwrite)
+            steps.subtypes(source, output, settings, seed=seed, prepared=prepared, match=match, overwrite=overwrite)
         else:
-            clusters.refuse_unused(settings)
+            clusters.refuse_unused(settings, {"prepared": prepared, "match": match})
             steps.replicate(source, output, reference, factors, seed=seed, overwrite=overwrite)
     summary.show(output)

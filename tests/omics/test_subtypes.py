@@ -10,10 +10,12 @@ import xarray as xr
 from sklearn.base import clone
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
+from benchmarks._structure import integrated, layers_of
+from benchmarks._structure import planted as planted_cohort
 from omics import cohort
 from omics.artefact import Provenance
 from omics.schema import NODES, DataError, UsageError, check
-from omics.subtypes import Subtypes, agreement
+from omics.subtypes import ALGORITHMS, Subtypes, agreement
 
 QUICK = {"max_subtypes": 5, "n_resamples": 10, "n_null": 19}
 
@@ -73,6 +75,10 @@ def test_planted_subtypes_are_found(truth, fitted):
     chosen = fitted.stability_.sel(n_subtypes=4)
     assert chosen["stability"] > chosen["null_upper"]
     assert chosen["weakest"] == fitted.model_["jaccard"].min() > 0.75
+    assert chosen["pac"] < chosen["pac_null"]
+    assert chosen["pac_p_value"] == 0.05
+    assert (fitted.model_["jaccard_p"] < 0.05).all()
+    assert fitted.number_shares_[4] > 0.9
 
 
 @pytest.mark.parametrize("kind", ["normal", "skewed", "heavy", "curved"])
@@ -175,6 +181,77 @@ def test_the_scheduler_does_not_matter(truth, fitted):
 def test_the_seed_hardly_matters(truth, fitted):
     again = Subtypes(**{**QUICK, "n_resamples": 40}, random_state=9).fit(truth[0])
     assert adjusted_rand_score(again.labels_, fitted.labels_) > 0.95
+
+
+def test_the_order_of_features_and_of_patients_in_the_files_does_not_matter():
+    """From the layers on: preparation, MOFA, subtypes."""
+    tree = planted_cohort(1, 3, 8.0).tree
+    rng = np.random.default_rng(0)
+    shuffled = {}
+    for part in tree.subtree:
+        dataset = part.to_dataset(inherit=False)
+        orders = {dim: rng.permutation(size) for dim, size in dataset.sizes.items()}
+        shuffled[part.path] = dataset.isel(orders) if orders else dataset
+    first, second = (
+        Subtypes(n_subtypes=3, n_resamples=2, n_null=1).fit(integrated(one)[1]).labels_
+        for one in (tree, xr.DataTree.from_dict(shuffled))
+    )
+    assert first.nunique() == 3
+    pd.testing.assert_series_equal(second.sort_index(), first.sort_index())
+
+
+def test_the_order_of_factors_does_not_matter(truth, fitted):
+    turned = Subtypes(**QUICK).fit(truth[0].isel(factor=slice(None, None, -1)))
+    assert adjusted_rand_score(turned.labels_, fitted.labels_) == 1
+
+
+@pytest.mark.parametrize("algorithm", [name for name, one in ALGORITHMS.items() if not one.layers])
+def test_every_algorithm_finds_what_is_planted(truth, algorithm):
+    found = Subtypes(algorithm=algorithm, n_subtypes=4, n_resamples=4, n_null=2).fit(truth[0])
+    assert found.model_["jaccard"].min() > 0.75
+    assert adjusted_rand_score(truth[1], found.labels_) > 0.85
+    assert adjusted_rand_score(found.predict(truth[0]), found.labels_) > 0.85
+
+
+@pytest.mark.parametrize("algorithm", [name for name, one in ALGORITHMS.items() if one.layers])
+def test_layers_are_fused_for_patients_who_lack_some(algorithm):
+    made = planted_cohort(2, 3, 10.0)
+    ready, scores = integrated(made.tree)
+    found = Subtypes(algorithm=algorithm, n_subtypes=3, n_resamples=4, n_null=2).fit(scores, layers=layers_of(ready))
+    assert adjusted_rand_score(made.label.reindex(found.labels_.index), found.labels_) > 0.9
+    with pytest.raises(UsageError, match=f"{algorithm} fuses layers, and was given none"):
+        Subtypes(algorithm=algorithm).fit(scores)
+
+
+def test_a_distance_heeds_what_a_factor_explains(truth):
+    """Two factors that separate, one of which explains nothing of the data."""
+    rng = np.random.default_rng(4)
+    halves = [rng.permutation(np.arange(200) < 100) for _ in range(2)]
+    score = factors(np.column_stack([8.0 * half + rng.normal(size=200) for half in halves]))
+    heeded = score.assign(explained=("factor", [0.3, 1e-4]))
+    found = Subtypes(algorithm="kmeans", n_subtypes=2, n_resamples=2, n_null=1).fit(heeded)
+    assert adjusted_rand_score(halves[0], found.labels_) > 0.9
+
+
+def test_ambiguity_tells_the_patients_between(truth, fitted):
+    scores, label = truth
+    centre = [scores["score"].to_numpy()[label == k].mean(axis=0) for k in (0, 1)]
+    between = scores.copy(deep=True)
+    between["score"][:6] = np.mean(centre, axis=0) + np.random.default_rng(1).normal(scale=0.05, size=(6, 10))
+    found = Subtypes(**QUICK).fit(between).ambiguity_
+    assert found["ambiguity"].iloc[:6].min() > found["ambiguity"].iloc[6:].quantile(0.9)
+    assert found["p_value"].iloc[:6].min() > found["p_value"].iloc[6:].median()
+
+
+def test_names_are_given(fitted):
+    turned = {"S1": "S2", "S2": "S1", "S3": "S3", "S4": "S9"}
+    other = fitted.renamed(turned)
+    assert (other.labels_ == fitted.labels_.map(turned)).all()
+    assert list(other.model_.indexes["subtype"]) == ["S2", "S1", "S3", "S9"]
+    assert list(other.probability_.columns) == ["S2", "S1", "S3", "S9"]
+    assert list(fitted.model_.indexes["subtype"]) == ["S1", "S2", "S3", "S4"]
+    with pytest.raises(UsageError, match="a name of its own"):
+        fitted.renamed({**turned, "S4": "S3"})
 
 
 # --- stores -------------------------------------------------------------------------------------------------------

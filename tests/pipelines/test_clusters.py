@@ -11,7 +11,7 @@ import pytest
 
 from omics import cohort
 from omics.artefact import Provenance, read_manifest
-from omics.subtypes import ALGORITHMS
+from omics.subtypes import ALGORITHMS, Subtypes
 from pipelines import config
 
 QUICK = ("--n-subtypes", 3, "--resamples", 3, "--null-sets", 19)
@@ -86,6 +86,32 @@ def test_a_cohort_replicates_itself(omics, finished, tmp_path):
     stayed = sum(row["n"] for row in figures["moves"] if row["from"] == row["to"])
     assert stayed > 0.8 * figures["replication_overall"][0]["n"]
     assert len(figures["verdicts"]) == 3
+
+
+def test_names_are_kept_from_an_earlier_run(omics, finished, tmp_path):
+    """An earlier run with the names turned round."""
+    tree = cohort.open(finished / "subtypes.zarr", noun="subtypes")
+    turned = {"S1": "S3", "S2": "S1", "S3": "S2"}
+    before = Subtypes.from_tree(tree).renamed(turned)
+    nodes = {part.path: part.to_dataset(inherit=False) for part in before.to_tree().subtree}
+    cohort.save(type(tree).from_dict(nodes), tmp_path / "before.zarr", Provenance("subtypes"))
+    again = omics(
+        "subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *QUICK, "--match", tmp_path / "before.zarr"
+    )
+    assert again.exit_code == 0, again.stderr
+    label = Subtypes.from_tree(cohort.open(tmp_path / "s.zarr", noun="subtypes")).labels_
+    assert (label == before.labels_).all()
+
+
+def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
+    prepared = cohort.open(finished / "prepared.zarr", noun="prepared")
+    some = cohort.select(prepared, cohort.samples(prepared)[:-1])
+    cohort.save(some, tmp_path / "p.zarr", Provenance("prepared"))
+    result = omics(
+        "subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *QUICK, "--prepared", tmp_path / "p.zarr"
+    )
+    assert result.exit_code == 3
+    assert "1 patients of the factors are not in the prepared cohort" in result.stderr
 
 
 @pytest.mark.parametrize(
