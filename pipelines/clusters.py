@@ -22,6 +22,8 @@ from pipelines import config
 
 #: Cohorts without clusters of other algorithms, whose figures stand beside, and of a replication.
 OTHERS_NULL, REPLICATION_NULL = 19, 200
+#: Genes that subtypes are compared by: at most, and the share and number of patients in whom each is mutated.
+MOST_GENES, LEAST_MUTATED, FEWEST_MUTATED = 40, 0.02, 5
 #: Runs with outcomes dealt out anew, of the supervised groups.
 PERMUTATIONS = 199
 
@@ -66,7 +68,8 @@ def found(
         clusters = clusters.renamed(clustering.match(clusters.labels_, before))
     labels, tables = clusters.labels_, {"followed": followed}
     here = {name: one.index for name, one in layers.items()}
-    tables |= meaning(labels, clinical, _table(scores["score"]), here, settings.covariates)
+    lesions = mutations(prepared) if prepared is not None else None
+    tables |= meaning(labels, clinical, _table(scores["score"]), here, lesions, settings.covariates)
     tables |= _solutions(clusters, settings, seed, scores, layers, clinical)
     if layers and clusters.n_subtypes_ > 1:
         tables |= {"markers": clustering.markers(layers, labels), "panels": clustering.panels(layers, labels)}
@@ -131,6 +134,19 @@ def _layers(model: xr.DataTree, prepared: xr.DataTree) -> dict[str, pd.DataFrame
     return {name: _table(cohort.node(ready, f"views/{name}")["value"]) for name in view_names(ready)}
 
 
+def mutations(prepared: xr.DataTree) -> pd.DataFrame:
+    """Genes that enough patients have mutated, a column of 0 and 1 each; who was not sequenced is absent."""
+    columns = []
+    for name in view_names(prepared):
+        view = cohort.node(prepared, f"views/{name}")
+        if view.attrs.get("kind") == "mutation":
+            hit = _table(view["value"].compute()) > 0
+            often = hit.sum().sort_values(ascending=False, kind="stable").head(MOST_GENES)
+            kept = often.index[often >= max(LEAST_MUTATED * len(hit), FEWEST_MUTATED)]
+            columns.append(hit[kept].astype(float).add_suffix(" mutation"))
+    return pd.concat(columns, axis=1) if columns else pd.DataFrame()
+
+
 def _table(values: xr.DataArray) -> pd.DataFrame:
     """Samples in rows."""
     across = next(str(dim) for dim in values.dims if dim != "sample")
@@ -143,17 +159,19 @@ def meaning(
     clinical: pd.DataFrame,
     scores: pd.DataFrame,
     layers: Mapping[str, pd.Index],
+    lesions: pd.DataFrame | None = None,
     covariates: Sequence[str] | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Outcome by subtype, alone and beside what is known; agreement with known labels; a sentence for each."""
     curves, tests = outcome.compare(clinical, labels)
-    table = clustering.enrichment(labels, clinical, layers)
+    known = clinical if lesions is None else clinical.join(lesions, how="outer")
+    table = clustering.enrichment(labels, known, layers)
     tables = {
         "curves": curves,
         "tests": tests,
         "agreement": clustering.agreement(labels, clinical),
         "enrichment": table,
-        "verdicts": clustering.verdicts(labels, clinical, table, scores),
+        "verdicts": clustering.verdicts(labels, known, table, scores),
     }
     if labels.nunique() > 1:
         tables["adjusted_terms"], tables["adjusted_tests"] = outcome.adjusted(clinical, labels, covariates)
@@ -243,7 +261,7 @@ def replicated(reference: Path, factors: Path | None, new: xr.DataTree, seed: in
     }
     if assigned.size:
         here = {name: cohort.node(new, f"views/{name}").indexes["sample"] for name in view_names(new)}
-        tables |= meaning(assigned, clinical, _table(scores["score"]), here)
+        tables |= meaning(assigned, clinical, _table(scores["score"]), here, mutations(new))
     return _with(xr.DataTree.from_dict({"/factors": describe(scores, "factors")}), tables)
 
 

@@ -71,6 +71,8 @@ LEVEL = 0.05
 #: A level of fewer patients is within some cluster by chance.
 SMALLEST = 5
 
+#: Enriched levels that are named of a cluster which nothing explains.
+MOST_NAMED = 3
 _COLUMNS = ("subtype", "n", "kind", "label", "level", "sentence")
 
 
@@ -150,7 +152,7 @@ def verdicts(
         the sentence then gives that p.
     new
         Nothing of the above. The level with the smallest p-value of those that are commoner in the cluster is named,
-        and the number that differs most, if its q-value is at most 0.05.
+        with up to two of other columns, and the number that differs most, whose q-values are at most 0.05.
 
     Parameters
     ----------
@@ -387,17 +389,26 @@ def _new(evidence: Evidence, subtype: str) -> Explanation:
     mine = _of(evidence.table, subtype)
     compared = any(len(_of(rows, subtype)) for rows in evidence.known)
     start = f"{subtype} matches no known label" if compared else f"{subtype} has no known label to be compared with"
-    more = mine[(mine["test"] == "fisher") & (mine["effect"] > 1)]
+    named = ~mine["level"].str.casefold().isin(NEGATIVE)
+    more = mine[(mine["test"] == "fisher") & (mine["effect"] > 1) & named]
     label, level, parts = "", "", [start]
     if len(more):
-        best = more.iloc[0]  # the table is sorted by p-value
-        label, level = best["label"], best["level"]
-        strength = f"odds ratio {odds_text(best['effect'])}, {small('q', best['q_value'])}"
-        parts.append(f"most enriched: {_words(label, level)} ({strength})")
+        label, level = more.iloc[0][["label", "level"]]  # the table is sorted by p-value
+        parts.append(f"most enriched: {listed(_enriched(more))}")
     numbers = mine[(mine["test"] == "mannwhitney") & (mine["q_value"] <= LEVEL)]
     if len(numbers):
         parts.append(_number_words(numbers.iloc[0]))
     return Explanation("new", label, level, "; ".join(parts) + ".", 0.0)
+
+
+def _enriched(more: pd.DataFrame) -> list[str]:
+    """The first row, and further ones of other columns that are sure, in words."""
+    others = more.iloc[1:]
+    sure = pd.concat([more.iloc[:1], others[others["q_value"] <= LEVEL]]).drop_duplicates("label").head(MOST_NAMED)
+    return [
+        f"{_words(label, level)} (odds ratio {odds_text(odds)}, {small('q', q)})"
+        for label, level, odds, q in zip(sure["label"], sure["level"], sure["effect"], sure["q_value"], strict=True)
+    ]
 
 
 def _by_factor(evidence: Evidence, sharing: list[str]) -> str:
