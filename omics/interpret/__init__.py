@@ -1,0 +1,1 @@
+"""What factors mean: gene sets, and what is known of genes."""
