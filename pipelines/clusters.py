@@ -110,6 +110,13 @@ def _used(model: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes)
         raise UsageError(
             f"no clinical column {', '.join(absent)}", where="--exclude", fix=f"there are {', '.join(clinical.columns)}"
         )
+    told = sorted(name for name in columns if clustering.is_outcome(name))
+    if told:
+        raise UsageError(
+            f"{', '.join(told)} is part of the outcome",
+            where="--exclude",
+            fix="leave it out: subtypes chosen by outcome could not be compared in outcome",
+        )
     table = clustering.factor_associations(_table(scores["score"]), clinical, columns)
     followers = clustering.following(table)
     kept = ~scores.indexes["factor"].isin(followers)

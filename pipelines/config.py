@@ -139,7 +139,8 @@ class Subtypes:
         None, "Other algorithms to set beside it; tests of outcome are corrected over all.", choices=ALGORITHMS
     )
     exclude: tuple[str, ...] | None = setting(
-        None, "Clinical columns, site or sex say; factors that follow one are left out."
+        None,
+        "Clinical columns, site or sex say; factors of whose ranks one explains a quarter (q <= 0.05) are left out.",
     )
     n_subtypes: int | None = setting(None, "Number of subtypes; default: chosen by stability.", minimum=1)
     covariates: tuple[str, ...] | None = setting(

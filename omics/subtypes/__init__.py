@@ -3,7 +3,7 @@
 from omics.subtypes.agreement import agreement
 from omics.subtypes.algorithms import ALGORITHMS, Algorithm
 from omics.subtypes.clustering import Subtypes
-from omics.subtypes.enrichment import enrichment, factor_associations, following
+from omics.subtypes.enrichment import enrichment, factor_associations, following, is_outcome
 from omics.subtypes.markers import markers, panels
 from omics.subtypes.matching import UNASSIGNED, match, rename
 from omics.subtypes.novelty import verdicts
@@ -19,6 +19,7 @@ __all__ = [
     "enrichment",
     "factor_associations",
     "following",
+    "is_outcome",
     "markers",
     "match",
     "moves",

@@ -352,6 +352,7 @@ def test_an_effect_of_its_own_stays_and_a_proxy_loses_it(seed):
             assert stays or one(tests, endpoint, model, 1)["p_value"] > 0.01
 
 
+@pytest.mark.slow
 def test_p_values_are_uniform_where_there_is_no_effect():
     found = []
     for seed in range(60):

@@ -307,6 +307,7 @@ def test_numbers_are_written_as_people_read_them():
 # --- what it does not depend on, and what is refused --------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_random_clusters_are_new():
     clean, kinds = 0, 0
     for seed in range(60):

@@ -118,6 +118,7 @@ def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
     ("arguments", "code", "words"),
     [
         (("--exclude", "moon"), 2, "no clinical column moon"),
+        (("--exclude", "site,event"), 2, "event is part of the outcome"),
         (("--algorithm", "snf"), 2, "snf fuses layers"),
         (("--also", "nemo"), 2, "--prepared"),
         (("--also", "astrology"), 2, "is not one of"),
