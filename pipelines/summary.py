@@ -139,7 +139,7 @@ def _subtypes(tree: xr.DataTree) -> Figures:
         "stability": next((row["stability"] for row in stability if row["n_subtypes"] == len(sizes)), None),
         "structure_p_value": summary["p_value"],
         "verdicts": _sentences(tree, "verdicts", "sentence"),
-        "relapse_p_value": next((row["p_value"] for row in tests if row["endpoint"] == "relapse"), None),
+        "relapse_p_value": _relapse(tree, tests),
         "tests": tests,
         **{name: _records(tree, name) for name in _MEANING if name in tree.children},
         "agreement": _records(tree, "agreement"),
@@ -147,12 +147,24 @@ def _subtypes(tree: xr.DataTree) -> Figures:
     }
 
 
+def _relapse(tree: xr.DataTree, tests: list[Figures]) -> float | None:
+    """P-value of the difference in relapse, corrected over the solutions looked at where there were several."""
+    looked = _records(tree, "solution_tests") if "solution_tests" in tree.children else []
+    chosen = json.loads(tree.attrs["subtypes"])["algorithm"]
+    corrected = [row["p_adjusted"] for row in looked if (row["endpoint"], row["solution"]) == ("relapse", chosen)]
+    return next(iter([*corrected, *(row["p_value"] for row in tests if row["endpoint"] == "relapse")]), None)
+
+
 def _replication(tree: xr.DataTree) -> Figures:
     shown = ("replication_overall", "tests", "moves", "adjusted_tests")
     tables = {name: _records(tree, name) for name in ("replication", *shown) if name in tree.children}
     for one in tables["replication"]:
         del one["verdict"]
-    return {"verdicts": _sentences(tree, "replication", "verdict"), **tables}
+    for one in tables.get("moves", []):
+        del one["patients"]
+    again = sum(row["n"] for row in tables.get("moves", []))
+    warning = f"{again} patients are in the reference too: what is said of them is no replication"
+    return {**({"warning": warning} if again else {}), "verdicts": _sentences(tree, "replication", "verdict"), **tables}
 
 
 def _sentences(tree: xr.DataTree, table: str, column: str) -> list[str]:

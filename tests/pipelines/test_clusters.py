@@ -48,6 +48,7 @@ def test_other_algorithms_stand_beside_it_and_count_in_the_correction(omics, fin
     assert [row["solution"] for row in figures["solutions"]] == ["mixture", "kmeans", "hierarchical"]
     assert [row["chosen"] for row in figures["solutions"]] == [1, 0, 0]
     relapse = [row for row in figures["solution_tests"] if row["endpoint"] == "relapse"]
+    assert figures["relapse_p_value"] == relapse[0]["p_adjusted"]
     smallest = min(row["p_value"] for row in relapse)
     assert min(row["p_adjusted"] for row in relapse) == pytest.approx(min(1, 3 * smallest))
 
@@ -83,6 +84,7 @@ def test_a_cohort_replicates_itself(omics, finished, tmp_path):
     assert made.exit_code == 0, made.stderr
     figures = info(omics, tmp_path / "r.zarr")
     assert {row["subtype"] for row in figures["replication"]} == {"S1", "S2", "S3"}
+    assert figures["warning"].endswith("no replication")
     stayed = sum(row["n"] for row in figures["moves"] if row["from"] == row["to"])
     assert stayed > 0.8 * figures["replication_overall"][0]["n"]
     assert len(figures["verdicts"]) == 3
