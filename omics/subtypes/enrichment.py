@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 from scipy.special import betainc, chdtrc, gammaln, ndtr
-from scipy.stats import rankdata
+from scipy.stats import false_discovery_control, rankdata
 
 from omics.schema import DataError, UsageError
 
@@ -94,7 +94,7 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     ]
     rows = [one for one in rows if len(one)]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*_KEYS, *_COUNTS, *_NUMBERS[:-1]])
-    found["q_value"] = benjamini_hochberg(found["p_value"].to_numpy(dtype=float))
+    found["q_value"] = false_discovery_control(found["p_value"].to_numpy(dtype=float))
     found = found.assign(order=pd.Index(names).get_indexer(pd.Index(found["subtype"])))
     found = found.sort_values(["order", "p_value", "label", "level"], ignore_index=True)
     kinds = {**dict.fromkeys(_KEYS, object), **dict.fromkeys(_COUNTS, int), **dict.fromkeys(_NUMBERS, float)}
@@ -144,7 +144,7 @@ def factor_associations(scores: pd.DataFrame, clinical: pd.DataFrame, columns: S
     table = clinical.reindex(scores.index)
     rows = [row for name in columns for row in _column_associations(scores, name, table[name])]
     found = pd.DataFrame(rows, columns=_ASSOCIATION[:-1])
-    found["q_value"] = benjamini_hochberg(found["p_value"].to_numpy(dtype=float))
+    found["q_value"] = false_discovery_control(found["p_value"].to_numpy(dtype=float))
     found = found.astype({"n": int, "effect": float, "p_value": float})
     return found.sort_values(["effect", "label", "factor"], ascending=[False, True, True], ignore_index=True)
 
@@ -327,15 +327,6 @@ def _number_rows(name: str, value: pd.Series, code: pd.Series, names: list[str])
             "p_value": np.minimum(2 * ndtr(-(np.abs(u - pairs / 2) - 0.5) / sd), 1.0),
         }
     )
-
-
-def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    r"""Smallest false discovery rate at which each test would be called, :math:`\min_{j \ge i} p_{(j)} m / j`."""
-    order = np.argsort(p, kind="stable")
-    stepped = p[order] * len(p) / np.arange(1, len(p) + 1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(stepped[::-1])[::-1], 1.0)
-    return q
 
 
 # --- tests of factors ---------------------------------------------------------------------------------------------
