@@ -123,15 +123,21 @@ def _groups(tree: xr.DataTree) -> Figures:
     return {"groups": sizes} if len(sizes) > 1 else {}
 
 
+#: Above this p-value of structure, subtypes that were asked for carry a warning.
+_LEVEL = 0.05
 #: Tables of subtypes that are shown whole, where the artefact has them.
 _MEANING = ("adjusted_tests", "solutions", "solution_tests", "relapse_tests", "followed", "panels")
 
 
 def _subtypes(tree: xr.DataTree) -> Figures:
-    sizes = cohort.node(tree, "subtypes")["label"].to_series().value_counts().sort_index()
+    labels = cohort.node(tree, "subtypes")["label"].to_series().value_counts()
+    sizes = labels.reindex(sorted(labels.index, key=lambda name: (len(name), name)))
     stability, tests = _records(tree, "stability"), _records(tree, "tests")
     summary = json.loads(tree.attrs["subtypes"])
+    free = len(sizes) > 1 and summary["p_value"] > _LEVEL
+    warning = "as many clusters were asked for; they are no more stable than those of data without clusters"
     return {
+        **({"warning": warning} if free else {}),
         "n_subtypes": len(sizes),
         "number_shares": summary["number_shares"],
         "algorithm": summary["algorithm"],

@@ -105,6 +105,12 @@ def test_names_are_kept_from_an_earlier_run(omics, finished, tmp_path):
     assert (label == before.labels_).all()
 
 
+def test_numbers_asked_for_without_structure_carry_a_warning(omics, finished):
+    figures = info(omics, finished / "subtypes.zarr")
+    assert ("warning" in figures) == (figures["structure_p_value"] > 0.05)
+    assert list(figures["sizes"]) == ["S1", "S2", "S3"]
+
+
 def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
     prepared = cohort.open(finished / "prepared.zarr", noun="prepared")
     some = cohort.select(prepared, cohort.samples(prepared)[:-1])
