@@ -58,6 +58,7 @@ def found(
         All factors are constant or excluded.
     """
     clinical = cohort.clinical_table(model)
+    outcome.covariates_of(clinical, settings.covariates)  # refused now, not after the clusters were found
     layers = _layers(model, prepared) if prepared is not None else {}
     scores, followed = _used(model, clinical, settings)
     active = cohort.node(model, "variance")["active"].to_numpy() == 1
@@ -303,7 +304,7 @@ def refuse_unused(settings: config.Subtypes, files: Mapping[str, Path | None]) -
         raise UsageError(
             f"--{given[0].replace('_', '-')} has no meaning with --reference",
             where="omics subtypes",
-            fix="the reference fixes how patients are assigned",
+            fix="leave it out: the reference fixes how patients are assigned",
         )
 
 

@@ -27,6 +27,8 @@ class Names(click.ParamType):
         """Split the text."""
         names = tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
         for name in names:
+            if not name:
+                self.fail(f"'{value}' has an empty name", param, ctx)
             if self.choices and name not in self.choices and not (self.own and ":" in name):
                 self.fail(f"'{name}' is not one of {', '.join(self.choices)}", param, ctx)
         return names

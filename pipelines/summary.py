@@ -16,9 +16,10 @@ import xarray as xr
 
 from omics import cohort
 from omics.artefact import read_manifest, read_run
-from omics.schema import EVENT_CODES, NODES, view_names
-
-Figures = dict[str, Any]
+from omics.schema import EVENT_CODES, view_names
+from pipelines import summary_subtypes
+from pipelines.tables import Row as Figures
+from pipelines.tables import records
 
 
 def show(path: Path, *, as_json: bool = False) -> None:
@@ -79,7 +80,7 @@ def _cohort(tree: xr.DataTree) -> Figures:
 
 
 def _factors(tree: xr.DataTree) -> Figures:
-    variance, restarts = cohort.node(tree, "variance"), _records(tree, "restarts")
+    variance, restarts = cohort.node(tree, "variance"), records(tree, "restarts")
     by_factor = variance["r2"].transpose("factor", "view").to_series().unstack("view").reset_index()
     active = (variance["active"] == 1 if "active" in variance else (variance["r2"] > 0).any("view")).to_numpy()
     bounds = [-math.inf if math.isnan(restart["elbo"]) else restart["elbo"] for restart in restarts]
@@ -123,77 +124,23 @@ def _groups(tree: xr.DataTree) -> Figures:
     return {"groups": sizes} if len(sizes) > 1 else {}
 
 
-#: Above this p-value of structure, subtypes that were asked for carry a warning.
-_LEVEL = 0.05
-#: Tables of subtypes that are shown whole, where the artefact has them.
-_MEANING = ("adjusted_tests", "solutions", "solution_tests", "relapse_tests", "followed", "panels")
-
-
-def _subtypes(tree: xr.DataTree) -> Figures:
-    labels = cohort.node(tree, "subtypes")["label"].to_series().value_counts()
-    sizes = labels.reindex(sorted(labels.index, key=lambda name: (len(name), name)))
-    stability, tests = _records(tree, "stability"), _records(tree, "tests")
-    summary = json.loads(tree.attrs["subtypes"])
-    free = len(sizes) > 1 and summary["p_value"] > _LEVEL
-    warning = "as many clusters were asked for; they are no more stable than those of data without clusters"
-    return {
-        **({"warning": warning} if free else {}),
-        "n_subtypes": len(sizes),
-        "number_shares": summary["number_shares"],
-        "algorithm": summary["algorithm"],
-        "sizes": sizes.to_dict(),
-        "stability": next((row["stability"] for row in stability if row["n_subtypes"] == len(sizes)), None),
-        "structure_p_value": summary["p_value"],
-        "verdicts": _sentences(tree, "verdicts", "sentence"),
-        "relapse_p_value": _relapse(tree, tests),
-        "tests": tests,
-        **{name: _records(tree, name) for name in _MEANING if name in tree.children},
-        "agreement": _records(tree, "agreement"),
-        "stability_by_number": stability,
-    }
-
-
-def _relapse(tree: xr.DataTree, tests: list[Figures]) -> float | None:
-    """P-value of the difference in relapse, corrected over the solutions looked at where there were several."""
-    looked = _records(tree, "solution_tests") if "solution_tests" in tree.children else []
-    chosen = json.loads(tree.attrs["subtypes"])["algorithm"]
-    corrected = [row["p_adjusted"] for row in looked if (row["endpoint"], row["solution"]) == ("relapse", chosen)]
-    return next(iter([*corrected, *(row["p_value"] for row in tests if row["endpoint"] == "relapse")]), None)
-
-
-def _replication(tree: xr.DataTree) -> Figures:
-    shown = ("replication_overall", "tests", "moves", "adjusted_tests")
-    tables = {name: _records(tree, name) for name in ("replication", *shown) if name in tree.children}
-    for one in tables["replication"]:
-        del one["verdict"]
-    for one in tables.get("moves", []):
-        del one["patients"]
-    again = sum(row["n"] for row in tables.get("moves", []))
-    warning = f"{again} patients are in the reference too: what is said of them is no replication"
-    return {**({"warning": warning} if again else {}), "verdicts": _sentences(tree, "replication", "verdict"), **tables}
-
-
-def _sentences(tree: xr.DataTree, table: str, column: str) -> list[str]:
-    return [row[column] for row in _records(tree, table)] if table in tree.children else []
-
-
 def _evaluation(tree: xr.DataTree) -> Figures:
     if "class_metrics" in tree.children:
         attrs = {str(name): value for name, value in tree.attrs.items()}
-        return attrs | {name: _records(tree, name) for name in ("class_metrics", "class_recall")}
+        return attrs | {name: records(tree, name) for name in ("class_metrics", "class_recall")}
     return {
         **_planning(tree),
         **{str(name): value for name, value in tree.attrs.items()},
         "failed_fits": int(cohort.to_table(cohort.node(tree, "folds"))["error"].notna().sum()),
-        "metrics": _records(tree, "metrics"),
-        "differences": _records(tree, "differences"),
-        **{name: _records(tree, name) for name in ("permutations", "audit") if name in tree.children},
+        "metrics": records(tree, "metrics"),
+        "differences": records(tree, "differences"),
+        **{name: records(tree, name) for name in ("permutations", "audit") if name in tree.children},
     }
 
 
 def _planning(tree: xr.DataTree) -> Figures:
     """Sample size first: below Riley's minimum all that follows is descriptive."""
-    rows = _records(tree, "planning")
+    rows = records(tree, "planning")
     short = [row for row in rows if not row["enough"]]
     verdict = (
         "fewer patients than Riley's criteria ask for: read what follows as description, not as evidence"
@@ -207,25 +154,19 @@ def _model(tree: xr.DataTree) -> Figures:
     return {"card": json.loads(tree.attrs["card"])}
 
 
-def _records(tree: xr.DataTree, name: str) -> list[Figures]:
-    """Rows of a table, their columns in the order in which the schema declares them."""
-    dataset = cohort.node(tree, name)
-    table = cohort.to_table(dataset)
-    declared = [variable.name for variable in NODES[name] if variable.name in table]
-    index = [] if dataset.sizes.get("row") is not None else list(table.index.names)
-    rows = table.reset_index()[index + declared].to_dict("records")
-    return [{str(name): value for name, value in row.items()} for row in rows]
-
-
 _FIGURES: Mapping[str, Callable[[xr.DataTree], Figures]] = {
     "cohort": _cohort,
     "prepared": _cohort,
     "factors": _factors,
-    "subtypes": _subtypes,
-    "replication": _replication,
+    "subtypes": summary_subtypes.subtypes,
+    "replication": summary_subtypes.replication,
     "evaluation": _evaluation,
     "model": _model,
 }
+
+
+#: Characters of a text within a table.
+_WIDEST = 40
 
 
 def _without_nan(value: Any) -> Any:
@@ -240,17 +181,29 @@ def _without_nan(value: Any) -> Any:
 
 
 def _lines(figures: Figures, indent: str) -> list[str]:
-    """Nested figures as indented lines; a list of records as a table."""
+    """Nested figures as indented lines; a list of records as a table, its long texts as notes below."""
     lines = []
     for name, value in figures.items():
         if isinstance(value, dict):
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            table = pd.DataFrame(value).to_string(index=False, float_format=lambda number: f"{number:.4g}")
-            lines += [f"{indent}{name}:", *(f"{indent}  {line}" for line in table.splitlines())]
+            lines += [f"{indent}{name}:", *(f"{indent}  {line}" for line in _table_lines(pd.DataFrame(value)))]
         elif isinstance(value, list) and value:
             lines += [f"{indent}{name}:", *(f"{indent}  {one}" for one in value)]
         else:
             shown = f"{value:.4g}" if isinstance(value, float) else value
             lines.append(f"{indent}{name}: {'-' if shown is None else shown}")
     return lines
+
+
+def _table_lines(table: pd.DataFrame) -> list[str]:
+    """Aligned columns; a text that would tear them apart is a number in brackets, and stands below."""
+    notes: dict[str, int] = {}
+
+    def short(value: Any) -> Any:
+        if not isinstance(value, str) or len(value) <= _WIDEST:
+            return value
+        return f"[{notes.setdefault(value, len(notes) + 1)}]"
+
+    shown = table.map(short).to_string(index=False, float_format=lambda number: f"{number:.4g}")
+    return [*shown.splitlines(), *(f"[{number}] {text}" for text, number in notes.items())]

@@ -3,6 +3,7 @@
 from omics.outcome.adjusted import adjusted
 from omics.outcome.calibration import calibration_table, decision_curve
 from omics.outcome.comparison import GroupTest, compare, gray_test, logrank_test
+from omics.outcome.covariates import covariates_of
 from omics.outcome.curves import cumulative_incidence, kaplan_meier
 from omics.outcome.endpoints import ENDPOINTS, Endpoint, endpoint, endpoint_named, relapse_timing, supported
 from omics.outcome.horizon import as_class, within
@@ -31,6 +32,7 @@ __all__ = [
     "compare",
     "concordance",
     "concordance_difference",
+    "covariates_of",
     "cox",
     "cumulative_incidence",
     "decision_curve",

@@ -141,7 +141,7 @@ def adjusted(
     Cox. JRSS B 1972;34:187-220. Fine, Gray. JASA 1999;94:496-509. Vittinghoff, McCulloch. Am J Epidemiol
     2007;165:710-718 (events per parameter). Albert, Anderson. Biometrika 1984;71:1-10 (estimates that do not exist).
     """
-    names = known.chosen(clinical, covariates)
+    names = known.covariates_of(clinical, covariates)
     patients = clinical.loc[clinical.index.isin(groups.dropna().index)]
     members = groups.loc[patients.index].astype(str)
     uses = [[], names] if names or covariates is None else [[]]

@@ -48,7 +48,7 @@ class Covariates(NamedTuple):
     remarks: list[str]
 
 
-def chosen(clinical: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
+def covariates_of(clinical: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
     """Columns to adjust for: those `wanted`, or those of :data:`KNOWN` that there are.
 
     Raises
@@ -63,9 +63,8 @@ def chosen(clinical: pd.DataFrame, wanted: Sequence[str] | None) -> list[str]:
     faults += [f"'{name}' is part of the outcome" for name in wanted if name in outcomes]
     faults += [f"'{name}' is what the grouping itself is called" for name in wanted if name == GROUP]
     if faults:
-        raise UsageError(
-            "; ".join(faults), where="covariates", fix=f"choose from {', '.join(map(str, clinical.columns))}"
-        )
+        allowed = [str(name) for name in clinical if name not in {*outcomes, GROUP}]
+        raise UsageError("; ".join(faults), where="covariates", fix=f"choose from {', '.join(allowed)}")
     return list(dict.fromkeys(wanted))
 
 

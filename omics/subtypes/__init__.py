@@ -1,9 +1,10 @@
 """Subtypes: clusters of patients on the factors, whether they are real, what they are, and whether they come back."""
 
+from omics.columns import is_outcome
 from omics.subtypes.agreement import agreement
 from omics.subtypes.algorithms import ALGORITHMS, Algorithm
 from omics.subtypes.clustering import Subtypes
-from omics.subtypes.enrichment import enrichment, factor_associations, following, is_outcome
+from omics.subtypes.enrichment import enrichment, factor_associations, following
 from omics.subtypes.markers import markers, panels
 from omics.subtypes.matching import UNASSIGNED, match, rename
 from omics.subtypes.novelty import verdicts

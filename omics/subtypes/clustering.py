@@ -28,6 +28,8 @@ DISSOLVED = 0.5
 RARE = stability.SMALLEST_SHARE
 #: Level of the tests against the cluster-free null.
 LEVEL = 0.05
+#: The same where no number has valid clusters only: one of twenty null cohorts would be too many without that support.
+STRICT_LEVEL = 0.01
 #: A difference in mean adjusted Rand index that is within what other subsamples would give.
 ABOUT_AS_STABLE = 0.05
 
@@ -40,9 +42,10 @@ class Subtypes(ClusterMixin, BaseEstimator):
     Jaccard index of
     at least 0.75 over subsamples of the patients) and if it is more stable than clusters in cluster-free data of the
     same correlations, skew and tails; the largest is taken whose stability (mean adjusted Rand index) is within 0.05
-    of the best of these. If none counts, it is the number that exceeds the cluster-free data most among those of which
-    no cluster dissolves (mean Jaccard index above 0.5), or else the one whose weakest cluster is the most stable. There
-    is one subtype, "no structure", where no number exceeds the cluster-free data (p > 0.05).
+    of the best of these. There is one subtype, "no structure", where the numbers together do not exceed the cluster-free
+    data (p > 0.05). If they do and yet none counts, that is weaker evidence and must be stronger in this: only with
+    p <= 0.01 it is the number that exceeds the cluster-free data most among those of which no cluster dissolves (mean
+    Jaccard index above 0.5), or else the one whose weakest cluster is the most stable; otherwise there is no structure.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
     n_resamples : int
         Subsamples of the patients for each number.
     n_null : int
-        Cluster-free data sets; at least 19, or no p-value would be 0.05.
+        Cluster-free data sets; at least 19, or no p-value would be 0.05, and 99 for one of 0.01.
     random_state : int
         Seed.
 
@@ -98,7 +101,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
         n_subtypes: int | None = None,
         max_subtypes: int = 10,
         n_resamples: int = 50,
-        n_null: int = 40,
+        n_null: int = 99,
         random_state: int = 0,
     ) -> None:
         self.algorithm = algorithm
@@ -124,10 +127,16 @@ class Subtypes(ClusterMixin, BaseEstimator):
         Raises
         ------
         UsageError
-            A parameter is out of range.
+            A parameter is out of range, or `scores` are no Dataset.
         DataError
             A score is not finite, a factor is constant, or there are too few patients.
         """
+        if not isinstance(scores, xr.Dataset):
+            raise UsageError(
+                f"scores are a {type(scores).__name__}",
+                where="Subtypes.fit",
+                fix="give a Dataset with score and score_sd (sample, factor), as omics.MOFA(...).fit(...).factors_",
+            )
         self._refuse_parameters(layers)
         score = _informative(scores).sortby("sample")  # the order in which patients come must not matter
         standard = _standard(score)
@@ -392,12 +401,13 @@ def _most_probable(probability: pd.DataFrame) -> pd.Series:
 def _choose(measured: stability.Comparison) -> int:
     """The largest of the most stable numbers that beat the null; 1 if none does.
 
-    Numbers of which every cluster is valid come first. Among them, a larger one must be about as stable as the best:
-    one wide cluster cut in two is more stable than chance, yet less so than the clusters themselves.
+    Numbers of which every cluster is valid come first; where there is none, the null must be beaten more clearly.
+    Among them, a larger one must be about as stable as the best: one wide cluster cut in two is more stable than
+    chance, yet less so than the clusters themselves.
     """
-    if measured.p_overall > LEVEL:
-        return 1
     valid = (measured.weakest >= VALID) & (measured.p_rand <= LEVEL)
+    if measured.p_overall > (LEVEL if valid.any() else STRICT_LEVEL):
+        return 1
     if not valid.any():
         kept = (measured.weakest > DISSOLVED) & (measured.p_rand <= LEVEL)
         best = np.where(kept, measured.excess, -np.inf) if kept.any() else measured.weakest

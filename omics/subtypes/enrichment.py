@@ -17,25 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import betainc, chdtrc, gammaln, ndtr
+from scipy.special import ndtr
 from scipy.stats import false_discovery_control, rankdata
 
+from omics.columns import FEWEST_LEVELS, MOST_LEVELS, as_levels, is_categorical, is_outcome
 from omics.schema import DataError, UsageError
+from omics.stats import fisher, kruskal, odds_ratio, spearman
 
-#: Levels that a column needs, and may have, to be tested level by level: an id or free text has more.
-FEWEST_LEVELS, MOST_LEVELS = 2, 30
-#: Columns that tell what became of a patient, as is every ``*_time``; they may not explain what a subtype is.
-OUTCOMES = ("event", "relapse", "death", "second_malignancy", "second_event", "refractory", "vital_status")
-#: Places and runs: last words of the names of columns that tell how a sample was handled; a number there is a name.
-PLACES = ("site", "hospital", "centre", "center", "laboratory", "lab", "study", "cohort")
-RUNS = ("batch", "protocol", "plate", "platform", "array", "chip", "slide", "lane", "run")
-TECHNICAL = (*PLACES, *RUNS)
-#: Name of such a column that is none where it is the last of several words: a risk group, an age group.
-GROUP = "group"
 #: What the label of a layer's missingness begins with, and its levels.
 LAYER, PRESENT, ABSENT = "layer ", "present", "absent"
-#: Tables whose probability is larger than that of the observed one by less than this factor, less 1, are as likely.
-TIE = 1e-7
 
 _KEYS = ("subtype", "label", "level", "test")
 _COUNTS = ("n_inside", "n_cluster", "n_level", "n")
@@ -47,8 +37,9 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     r"""Test every subtype against all other patients, for every clinical column and the lack of every layer.
 
     A level of a categorical column (text, booleans, numbers that are all 0 or 1, and whatever a column of
-    :data:`TECHNICAL` holds; 2 to 30 levels) is tested by Fisher's exact test, two-sided: the sum of the probabilities
-    of all tables with the same margins that are no likelier than the observed one. Its effect is the sample odds ratio
+    :data:`~omics.columns.TECHNICAL` holds; 2 to 30 levels) is tested by Fisher's exact test, two-sided: the sum of the
+    probabilities of all tables with the same margins that are no likelier than the observed one. Its effect is the
+    sample odds ratio
 
     .. math:: \frac{a\,d}{b\,c},
 
@@ -56,7 +47,7 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     A number (age, white cells) is tested by the Mann-Whitney test, its normal approximation with corrections for ties
     and continuity. Its effect is the AUC, the probability that a patient of the subtype has the larger value, ties
     counted half. A patient of unknown value is left out of a test; a column that is known of no patient inside, or
-    of none outside, is not tested. :data:`OUTCOMES` are left out.
+    of none outside, is not tested. :data:`~omics.columns.OUTCOMES` are left out.
 
     Parameters
     ----------
@@ -187,38 +178,6 @@ def in_order(names: Iterable[str]) -> list[str]:
     return sorted(map(str, names), key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)])
 
 
-# --- kinds of columns ---------------------------------------------------------------------------------------------
-
-
-def is_outcome(name: str) -> bool:
-    """Whether the column tells what became of the patient."""
-    return name.casefold() in OUTCOMES or name.casefold().endswith("_time")
-
-
-def is_technical(name: str) -> bool:
-    """Whether the column tells how the sample was handled: its last word, but for "id", is in :data:`TECHNICAL`."""
-    words = [word for word in re.split(r"[^a-z0-9]+", name.casefold()) if word and word != "id"]
-    return words == [GROUP] or bool(words and words[-1] in TECHNICAL)
-
-
-def is_text(column: pd.Series) -> bool:
-    """Whether the column holds text or categories."""
-    return isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind in "OTU"
-
-
-def _is_categorical(name: str, known: pd.Series) -> bool:
-    if is_text(known) or known.dtype.kind == "b" or is_technical(name):
-        return True
-    return known.dtype.kind in "iuf" and bool(known.isin([0, 1]).all())
-
-
-def _levels(known: pd.Series) -> pd.Series:
-    """Levels as text, whole numbers without decimals; an empty text is unknown."""
-    whole = known.dtype.kind in "iuf" and bool((known % 1 == 0).all())
-    text = (known.astype("int64") if whole else known).astype(str).str.strip()
-    return text[text != ""]
-
-
 def _presence(samples: pd.Index, has: pd.Index) -> pd.Series:
     return pd.Series(np.where(samples.isin(has), PRESENT, ABSENT), index=samples, dtype=object)
 
@@ -228,8 +187,8 @@ def _column_rows(name: str, column: pd.Series, code: pd.Series, names: list[str]
     known = column.dropna()
     if is_outcome(name) or known.empty:
         return pd.DataFrame()
-    if _is_categorical(name, known):
-        return _level_rows(name, _levels(known), code, names)
+    if is_categorical(name, known):
+        return _level_rows(name, as_levels(known), code, names)
     return _number_rows(name, known.astype(float), code, names) if known.dtype.kind in "iuf" else pd.DataFrame()
 
 
@@ -256,46 +215,9 @@ def _level_rows(name: str, text: pd.Series, code: pd.Series, names: list[str]) -
         n=len(text),
         share_inside=a / inside,
         share_outside=(all_level - a) / outside,
-        effect=_odds_ratio(a, inside - a, all_level - a, outside - all_level + a),
+        effect=odds_ratio(a, inside - a, all_level - a, outside - all_level + a),
         p_value=fisher(a, inside, all_level, len(text)),
     )
-
-
-def _odds_ratio(a: np.ndarray, b: np.ndarray, c: np.ndarray, d: np.ndarray) -> np.ndarray:
-    return np.where(b * c > 0, a * d / np.maximum(b * c, 1), np.inf)
-
-
-def fisher(inside: np.ndarray, cluster: np.ndarray, level: np.ndarray, n: int) -> np.ndarray:
-    r"""Two-sided p-values of Fisher's exact test, one an entry.
-
-    .. math:: p = \sum_{k:\,P(k) \le P(a)} P(k), \qquad P(k) = \binom{m}{k} \binom{n - m}{c - k} \Big/ \binom{n}{c}
-
-    Parameters
-    ----------
-    inside : numpy.ndarray of int, shape (test,)
-        Patients of the subtype with the level, `a`.
-    cluster, level : numpy.ndarray of int, shape (test,)
-        Patients of the subtype, `c`, and patients with the level, `m`.
-    n : int
-        All patients.
-
-    Returns
-    -------
-    numpy.ndarray, shape (test,)
-    """
-    log_factorial = gammaln(np.arange(n + 1) + 1.0)
-    low, high = np.maximum(0, cluster + level - n), np.minimum(cluster, level)
-    k = low[:, None] + np.arange((high - low).max(initial=0) + 1)
-    possible = k <= high[:, None]
-    k = np.minimum(k, high[:, None])
-    m, c = level[:, None], cluster[:, None]
-    below = (k, m - k, c - k, n - m - c + k)  # the four cells: all else is the same for every table
-    log_p = -sum((log_factorial[cell] for cell in below[1:]), log_factorial[below[0]])
-    margins = (level, n - level, cluster, n - cluster)
-    log_p += sum((log_factorial[margin] for margin in margins), -np.full(len(level), log_factorial[n]))[:, None]
-    observed = np.take_along_axis(log_p, (inside - low)[:, None], axis=1)
-    unlikely = possible & (log_p <= observed + TIE)
-    return np.minimum(np.where(unlikely, np.exp(log_p), 0.0).sum(axis=1), 1.0)
 
 
 def _number_rows(name: str, value: pd.Series, code: pd.Series, names: list[str]) -> pd.DataFrame:
@@ -336,35 +258,16 @@ def _column_associations(
     scores: pd.DataFrame, name: str, column: pd.Series
 ) -> list[tuple[str, str, str, int, float, float]]:
     known = column.dropna()
-    categorical = _is_categorical(name, known) or known.dtype.kind not in "iuf"
-    value = _levels(known) if categorical else known.astype(float)
-    n, n_levels = len(value), value.nunique()
-    if n_levels < FEWEST_LEVELS or n < 3:
+    categorical = is_categorical(name, known) or known.dtype.kind not in "iuf"
+    value = as_levels(known) if categorical else known.astype(float)
+    n = len(value)
+    if value.nunique() < FEWEST_LEVELS or n < 3:
         return []
-    rank = rankdata(scores.loc[value.index], axis=0)
+    score = scores.loc[value.index].to_numpy(dtype=float)
     if categorical:
-        effect = eta_squared(rank, value.to_numpy())
-        p, test = chdtrc(n_levels - 1, (n - 1) * effect), "kruskal"
+        effect, p = kruskal(score, value.to_numpy())
+        test = "kruskal"
     else:
-        effect = _squared_correlation(rank, rankdata(value))
-        p, test = betainc(n / 2 - 1, 0.5, 1 - effect), "spearman"  # the two tails of Student's t
+        r, p = spearman(score, value.to_numpy())
+        effect, test = r**2, "spearman"
     return [(str(f), name, test, n, float(e), float(one)) for f, e, one in zip(scores.columns, effect, p, strict=True)]
-
-
-def eta_squared(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Share of each column's variance that is between groups; values (sample, column), 0 for a constant column."""
-    centred = values - values.mean(axis=0)
-    code = pd.factorize(group)[0]
-    sums = np.zeros((code.max() + 1, values.shape[1]))
-    np.add.at(sums, code, centred)
-    between = (sums**2 / np.bincount(code)[:, None]).sum(axis=0)
-    return _ratio(between, (centred**2).sum(axis=0))
-
-
-def _squared_correlation(values: np.ndarray, other: np.ndarray) -> np.ndarray:
-    centred, x = values - values.mean(axis=0), other - other.mean()
-    return _ratio((x @ centred) ** 2, (centred**2).sum(axis=0) * (x**2).sum())
-
-
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return np.minimum(np.divide(part, whole, out=np.zeros_like(whole), where=whole > 0), 1.0)

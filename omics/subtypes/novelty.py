@@ -12,20 +12,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from omics.columns import is_outcome, is_technical, is_text
 from omics.schema import UsageError
+from omics.stats import eta_squared, fisher
 from omics.subtypes.enrichment import (
     ABSENT,
     LAYER,
     cluster_labels,
     enrichment,
-    eta_squared,
     factor_associations,
-    fisher,
     following,
     in_order,
-    is_outcome,
-    is_technical,
-    is_text,
 )
 
 __all__ = ["KINDS", "enrichment", "factor_associations", "following", "verdicts"]
@@ -311,7 +308,8 @@ def _known(evidence: Evidence, rows: pd.DataFrame, subtype: str) -> Explanation 
 
 def _equals(row: pd.Series) -> Explanation:
     subtype, name = row["subtype"], row["name"]
-    sentence = f"{subtype} equals {name} ({_carry(row)}, {percent(row['recall'])} of all who do are in {subtype}"
+    verb = "equals" if row["share_inside"] >= PURE else "is mostly"  # the rest of its patients have no known label
+    sentence = f"{subtype} {verb} {name} ({_carry(row)}, {percent(row['recall'])} of all who do are in {subtype}"
     return Explanation("known", row["label"], row["level"], f"{sentence}{_unnamed(row)}).", row["phi"])
 
 

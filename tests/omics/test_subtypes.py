@@ -15,7 +15,8 @@ from benchmarks._structure import planted as planted_cohort
 from omics import cohort
 from omics.artefact import Provenance
 from omics.schema import NODES, DataError, UsageError, check
-from omics.subtypes import ALGORITHMS, Subtypes, agreement
+from omics.subtypes import ALGORITHMS, Subtypes, agreement, clustering
+from omics.subtypes.stability import Comparison, Stability
 
 QUICK = {"max_subtypes": 5, "n_resamples": 10, "n_null": 19}
 
@@ -301,6 +302,12 @@ def test_wrong_input_is_refused(truth, parameters, change, error, words):
         Subtypes(**parameters).fit(change(truth[0]))
 
 
+@pytest.mark.parametrize("scores", [np.zeros((50, 3)), pd.DataFrame(np.zeros((50, 3)))])
+def test_scores_that_are_no_dataset_are_refused(scores):
+    with pytest.raises(UsageError, match=f"scores are a {type(scores).__name__}"):
+        Subtypes().fit(scores)
+
+
 def test_scores_of_another_factor_model_are_refused(truth, fitted):
     with pytest.raises(DataError, match="factor Factor2 of the subtypes is absent"):
         fitted.predict(truth[0].drop_sel(factor="Factor2"))
@@ -342,6 +349,25 @@ def test_agreement_without_labels_is_an_empty_table(fitted):
     table = agreement(fitted.labels_, pd.DataFrame(index=fitted.labels_.index))
     assert list(table.columns) == ["label", "ari", "ami", "n"]
     assert table.empty
+
+
+@pytest.mark.parametrize(
+    ("weakest", "p_overall", "chosen"),
+    [
+        ([0.9, 0.8, 0.6], 0.05, 3),  # the largest number that is valid and about as stable as the best
+        ([0.9, 0.8, 0.6], 0.06, 1),
+        ([0.7, 0.7, 0.6], 0.05, 1),  # none is valid: at the usual level that is no structure
+        ([0.7, 0.7, 0.6], 0.01, 4),  # but where the null is beaten clearly, it is the largest excess
+        ([0.4, 0.5, 0.3], 0.01, 3),  # all dissolve: the number whose weakest cluster is the most stable
+    ],
+)
+def test_the_rule_that_chooses_the_number(weakest, p_overall, chosen):
+    def stability(rand, weak):
+        return Stability(rand, np.array([1.0, weak]), 0.1, 0.1, np.zeros(2), np.ones((2, 2)), np.ones((2, 2)))
+
+    observed = [stability(rand, weak) for rand, weak in zip([0.9, 0.88, 0.8], weakest, strict=True)]
+    null = [[stability(0.2, 0.5)] * 3] * 99
+    assert clustering._choose(Comparison([2, 3, 4], observed, null, np.array([3.0, 3.5, 5.0]), p_overall)) == chosen
 
 
 # --- over seeds ---------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_a_cohort_replicates_itself(omics, finished, tmp_path):
     assert made.exit_code == 0, made.stderr
     figures = info(omics, tmp_path / "r.zarr")
     assert {row["subtype"] for row in figures["replication"]} == {"S1", "S2", "S3"}
-    assert figures["warning"].endswith("no replication")
+    assert figures["warnings"][0].endswith("no replication")
     stayed = sum(row["n"] for row in figures["moves"] if row["from"] == row["to"])
     assert stayed > 0.8 * figures["replication_overall"][0]["n"]
     assert len(figures["verdicts"]) == 3
@@ -107,8 +107,33 @@ def test_names_are_kept_from_an_earlier_run(omics, finished, tmp_path):
 
 def test_numbers_asked_for_without_structure_carry_a_warning(omics, finished):
     figures = info(omics, finished / "subtypes.zarr")
-    assert ("warning" in figures) == (figures["structure_p_value"] > 0.05)
+    warned = any("no more stable" in one for one in figures.get("warnings", []))
+    assert warned == (figures["structure_p_value"] > 0.05)
     assert list(figures["sizes"]) == ["S1", "S2", "S3"]
+
+
+def test_a_cluster_too_small_to_speak_of_carries_a_warning(omics, finished, tmp_path):
+    made = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *QUICK[2:], "--n-subtypes", 11)
+    assert made.exit_code == 0, made.stderr
+    figures = info(omics, tmp_path / "s.zarr")
+    small = [name for name, n in figures["sizes"].items() if n < 5]
+    assert small
+    assert all(f"{name} (" in figures["warnings"][-1] for name in small)
+
+
+def test_info_says_in_words_what_was_done(omics, finished, tmp_path):
+    made = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *QUICK, "--exclude", "sex")
+    assert made.exit_code == 0, made.stderr
+    figures = info(omics, tmp_path / "s.zarr")
+    n = cohort.node(cohort.open(tmp_path / "s.zarr", noun="subtypes"), "subtype_model").sizes["factor"]
+    assert "of those kept" in figures["excluded_factors"]
+    assert figures["in_words"].startswith("3 subtypes, asked for")
+    adjusted = {row["endpoint"] for row in figures["adjusted_tests"] if row["adjusted"]}
+    assert {one.split(":")[0] for one in figures["beside_what_is_known"]} == adjusted
+    lines = omics("info", tmp_path / "s.zarr").stdout.splitlines()
+    assert max(map(len, lines[lines.index("  adjusted_tests:") :][:4])) < 300
+    kept = int(figures["excluded_factors"].split(" of ")[1].split(":")[0].split(";")[0])
+    assert n <= kept - int(figures["excluded_factors"].split(" of ")[0])
 
 
 def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
@@ -132,6 +157,8 @@ def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
         (("--also", "astrology"), 2, "is not one of"),
         (("--factors", "x.zarr"), 2, "--factors goes with --reference"),
         (("--n-subtypes", 60), 3, "are too few for 60 subtypes"),
+        (("--exclude", ""), 2, "has an empty name"),
+        (("--covariates", "age,event_time"), 2, "'event_time' is part of the outcome"),
     ],
 )
 def test_wrong_settings_are_refused(omics, finished, tmp_path, arguments, code, words):

@@ -1,0 +1,123 @@
+"""Key figures of subtypes and of their replication: what a reader must know first, in words, then the tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from omics import cohort
+from pipelines.tables import Row, records
+
+#: Above this p-value of structure, subtypes that were asked for carry a warning.
+_LEVEL = 0.05
+#: A subtype of fewer patients carries a warning.
+_FEWEST = 5
+#: Tables that are shown whole, where the artefact has them.
+_MEANING = ("adjusted_tests", "solutions", "solution_tests", "relapse_tests", "followed", "panels")
+
+
+def subtypes(tree: xr.DataTree) -> Row:
+    """Figures of ``omics subtypes``."""
+    labels = cohort.node(tree, "subtypes")["label"].to_series().value_counts()
+    sizes = labels.reindex(sorted(labels.index, key=lambda name: (len(name), name)))
+    stability, tests = records(tree, "stability"), records(tree, "tests")
+    summary = json.loads(tree.attrs["subtypes"])
+    warnings = _warnings(sizes.to_dict(), summary)
+    tables = {name: records(tree, name) for name in _MEANING if name in tree.children}
+    return {
+        **({"warnings": warnings} if warnings else {}),
+        "n_subtypes": len(sizes),
+        "in_words": _in_words(len(sizes), summary),
+        "number_shares": summary["number_shares"],
+        "algorithm": summary["algorithm"],
+        **_left_out(tables.get("followed", [])),
+        "sizes": sizes.to_dict(),
+        "stability": next((row["stability"] for row in stability if row["n_subtypes"] == len(sizes)), None),
+        "structure_p_value": summary["p_value"],
+        "verdicts": [row["sentence"] for row in records(tree, "verdicts")],
+        "relapse_p_value": _relapse(tree, tests, summary["algorithm"]),
+        **_beside_what_is_known(tables.get("adjusted_tests", [])),
+        "tests": tests,
+        **tables,
+        "agreement": records(tree, "agreement"),
+        "stability_by_number": stability,
+    }
+
+
+def _warnings(sizes: Mapping[str, int], summary: Mapping[str, Any]) -> list[str]:
+    said = []
+    if len(sizes) > 1 and summary["p_value"] > _LEVEL:
+        said.append("as many clusters were asked for; they are no more stable than those of data without clusters")
+    small = [f"{name} ({n})" for name, n in sizes.items() if n < _FEWEST]
+    if small:
+        said.append(f"fewer than {_FEWEST} patients, too few to say anything of: {', '.join(small)}")
+    return said
+
+
+def _in_words(n: int, summary: Mapping[str, Any]) -> str:
+    p = f"p = {summary['p_value']:.2g}"
+    if n == 1 and summary.get("n_subtypes") == 1:
+        return "one group was asked for"
+    if n == 1:
+        return f"no structure: no number of clusters is both reproducible and beyond cluster-free data ({p})"
+    chosen = "asked for" if summary.get("n_subtypes") else "chosen by stability"
+    return f"{n} subtypes, {chosen}; against cluster-free data {p}"
+
+
+def _left_out(followed: list[Row]) -> Row:
+    """Which factors were left out for following a clinical column, and how near the others came."""
+    if not followed:
+        return {}
+    factors = list(dict.fromkeys(row["factor"] for row in followed))
+    out = {row["factor"] for row in followed if row["excluded"]}
+    said = f"{len(out)} of {len(factors)}" + (f": {', '.join(one for one in factors if one in out)}" if out else "")
+    kept = [row for row in followed if row["factor"] not in out and row["effect"] == row["effect"]]
+    if kept:
+        top = max(kept, key=lambda row: row["effect"])
+        said += (
+            f"; of those kept {top['factor']} follows {top['label']} most, which explains {100 * top['effect']:.0f} % "
+            "of its ranks (25 % with q <= 0.05 would leave it out)"
+        )
+    return {"excluded_factors": said}
+
+
+def _relapse(tree: xr.DataTree, tests: list[Row], chosen: str) -> float | None:
+    """P-value of the difference in relapse, corrected over the solutions looked at where there were several."""
+    looked = records(tree, "solution_tests")
+    corrected = [row["p_adjusted"] for row in looked if (row["endpoint"], row["solution"]) == ("relapse", chosen)]
+    return next(iter([*corrected, *(row["p_value"] for row in tests if row["endpoint"] == "relapse")]), None)
+
+
+def _beside_what_is_known(tests: list[Row]) -> Row:
+    """The adjusted tests in a sentence each: what was adjusted for, and what the events did not allow."""
+    said = []
+    for row in tests:
+        if not row["adjusted"] or row["model"] == "fine_gray":
+            continue
+        beside = ", ".join(str(row[name]) for name in ("covariates", "strata") if row[name] and row[name] == row[name])
+        p = f"p = {row['p_value']:.2g}" if row["p_value"] == row["p_value"] else "not tested"
+        given = f"{row['endpoint']}: {p} beside {beside or 'nothing'} ({row['events']} events of {row['n']} patients)"
+        remark = row["remark"] if isinstance(row["remark"], str) else ""
+        dropped = next((part for part in remark.split("; ") if part.startswith("dropped")), "")
+        hint = "; choose your own with --covariates" if dropped else ""
+        said.append(given + (f"; {dropped}{hint}" if dropped else ""))
+    return {"beside_what_is_known": said} if said else {}
+
+
+def replication(tree: xr.DataTree) -> Row:
+    """Figures of ``omics subtypes --reference``."""
+    shown = ("replication_overall", "tests", "moves", "adjusted_tests")
+    tables = {name: records(tree, name) for name in ("replication", *shown) if name in tree.children}
+    verdicts = [row.pop("verdict") for row in tables["replication"]]
+    for one in tables.get("moves", []):
+        del one["patients"]
+    again = sum(row["n"] for row in tables.get("moves", []))
+    warning = f"{again} patients are in the reference too: what is said of them is no replication"
+    read = (
+        "verdicts rest on p_value, against cohorts without clusters; p_permuted is by the older test against centres "
+        "whose factors are dealt out anew, and is shown for comparison"
+    )
+    return {**({"warnings": [warning]} if again else {}), "verdicts": verdicts, "how_to_read": read, **tables}
