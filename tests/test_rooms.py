@@ -19,11 +19,13 @@ MODULES = sorted(
 LEAVES = {
     "schema": set(),
     "blocks": set(),
+    "columns": set(),
+    "stats": set(),
     "artefact": {"schema"},
     "cohort": {"schema", "artefact", "blocks"},
     "simulate": {"schema", "blocks"},
 }
-ROOMS = {room: set(LEAVES) for room in ("read", "prepare", "factors", "subtypes", "outcome", "interpret", "report")}
+ROOMS = {room: set(LEAVES) for room in ("read", "prepare", "factors", "subtypes", "outcome", "interpret", "report", "export")}
 PREDICT = {"predict": {*LEAVES, "prepare", "factors", "subtypes", "outcome"}}
 MAY_IMPORT = {**LEAVES, **ROOMS, **PREDICT}
 

@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 
 from omics.interpret.mutation_calls import checked, has_variants, ids, refuse_unknown, typed
-from omics.interpret.mutation_tests import fisher, mcnemar, odds_ratio, q_values
+from omics.interpret.mutation_tests import mcnemar
 from omics.schema import DataError, UsageError
+from omics.stats import fisher, odds_ratio, q_values
 
 GAINED, LOST, KEPT = "gained", "lost", "kept"
 

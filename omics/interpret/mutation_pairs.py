@@ -32,8 +32,9 @@ import pandas as pd
 from numba import njit
 
 from omics.interpret.mutation_calls import carriers, checked, ids, often, typed
-from omics.interpret.mutation_tests import fisher, log_odds, q_values
+from omics.interpret.mutation_tests import log_odds
 from omics.schema import UsageError
+from omics.stats import fisher, q_values
 
 TOGETHER, APART = "together", "apart"
 #: Matrices visited for each pair by default, and between which numbers.

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from omics.interpret.mutation_calls import carriers, checked, ids, in_order, often, typed
-from omics.interpret.mutation_tests import fisher, odds_ratio, q_values
 from omics.schema import DataError, UsageError
+from omics.stats import fisher, odds_ratio, q_values
 
 #: What a gene with several altering variants in one sample shows.
 MULTI_HIT = "Multi_Hit"

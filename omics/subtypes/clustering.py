@@ -42,9 +42,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
     Jaccard index of
     at least 0.75 over subsamples of the patients) and if it is more stable than clusters in cluster-free data of the
     same correlations, skew and tails; the largest is taken whose stability (mean adjusted Rand index) is within 0.05
-    of the best of these. There is one subtype, "no structure", where the numbers together do not exceed the cluster-free
-    data (p > 0.05). If they do and yet none counts, that is weaker evidence and must be stronger in this: only with
-    p <= 0.01 it is the number that exceeds the cluster-free data most among those of which no cluster dissolves (mean
+    of the best of these. There is one subtype, "no structure", where the numbers together do not exceed the
+    cluster-free data (p > 0.05). If they do and yet none counts, the evidence must be stronger: only with p <= 0.01 it
+    is the number that exceeds the cluster-free data most among those of which no cluster dissolves (mean
     Jaccard index above 0.5), or else the one whose weakest cluster is the most stable; otherwise there is no structure.
 
     Parameters

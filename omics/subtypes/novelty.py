@@ -308,7 +308,7 @@ def _known(evidence: Evidence, rows: pd.DataFrame, subtype: str) -> Explanation 
 
 def _equals(row: pd.Series) -> Explanation:
     subtype, name = row["subtype"], row["name"]
-    verb = "equals" if row["share_inside"] >= PURE else "is mostly"  # the rest of its patients have no known label
+    verb = "equals" if row["share_inside"] >= PURE else "looks like"  # the rest of its patients have no known label
     sentence = f"{subtype} {verb} {name} ({_carry(row)}, {percent(row['recall'])} of all who do are in {subtype}"
     return Explanation("known", row["label"], row["level"], f"{sentence}{_unnamed(row)}).", row["phi"])
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from omics.interpret.mutation_evolution import evolution, unpaired
-from omics.interpret.mutation_tests import q_values
+from omics.stats import q_values
 from tests.mutated import MAF, calls_from, drawn
 
 

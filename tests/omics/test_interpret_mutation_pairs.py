@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from omics.interpret.mutation_pairs import pairs_of_genes, shuffle
-from omics.interpret.mutation_tests import q_values
+from omics.stats import q_values
 from tests.mutated import calls_from, drawn, names
 
 

@@ -15,10 +15,11 @@ from scipy import stats
 from omics.interpret.mutation_calls import SILENT, carriers, checked, ids, in_order
 from omics.interpret.mutation_evolution import evolution, unpaired
 from omics.interpret.mutation_pairs import pairs_of_genes
-from omics.interpret.mutation_tests import fisher, log_odds, mcnemar, odds_ratio, q_values
+from omics.interpret.mutation_tests import log_odds, mcnemar
 from omics.interpret.mutations import MULTI_HIT, burden, enriched, math_score, oncoprint, with_event
 from omics.read.maf import NON_SYNONYMOUS
 from omics.schema import DataError, UsageError
+from omics.stats import fisher, odds_ratio, q_values
 from tests.mutated import MAF, calls_of, drawn
 
 # --- exact tests --------------------------------------------------------------------------------------------------

@@ -8,15 +8,9 @@ import pytest
 from scipy import stats
 from scipy.stats import false_discovery_control
 
-from omics.subtypes.enrichment import (
-    MOST_LEVELS,
-    enrichment,
-    factor_associations,
-    fisher,
-    following,
-    is_outcome,
-    is_technical,
-)
+from omics.columns import MOST_LEVELS, is_outcome, is_technical
+from omics.stats import fisher
+from omics.subtypes.enrichment import enrichment, factor_associations, following
 from tests.planted import mixed, patients
 
 COLUMNS = (

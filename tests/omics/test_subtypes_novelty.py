@@ -88,7 +88,7 @@ def test_patients_without_a_named_subtype_do_not_count_against_it():
     )
     assert found.loc["S2", "kind"] == "known"
     assert found.loc["S2", "sentence"] == (
-        "S2 equals DUX4 (40 % of S2 carry it, 100 % of all who do are in S2; 60 % of S2 have no named subtype)."
+        "S2 looks like DUX4 (40 % of S2 carry it, 100 % of all who do are in S2; 60 % of S2 have no named subtype)."
     )
     assert found.loc["S3", ["kind", "level"]].tolist() == ["new", "B-other"]
     odds = 30 * 76 / (4 * 24)
