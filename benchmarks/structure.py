@@ -51,7 +51,7 @@ def _drawn(curve: pd.DataFrame, file: Path) -> None:
 def main() -> None:
     """Run all trials."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, help="cohorts of each kind (10)")
+    parser.add_argument("--seeds", type=int, help="cohorts at each separation (10); twice as many without clusters")
     parser.add_argument("--smoke", action="store_true", help="the smallest search that works, to see that it runs")
     parser.add_argument("--plot", type=Path, help="draw the curve into this file")
     parser.add_argument("--json", type=Path, help="write all rows to this file")
@@ -61,7 +61,7 @@ def main() -> None:
     sizes = (2, 3) if options.smoke else range(2, 9)
     seeds = range(options.seeds or (2 if options.smoke else 10))
     tasks = [(seed, sizes[seed % len(sizes)], s) for s in separations for seed in seeds]
-    empty = [(seed, KINDS[seed % len(KINDS)]) for seed in seeds]
+    empty = [(seed, KINDS[seed % len(KINDS)]) for seed in range(2 * len(seeds))]
     began = time.perf_counter()
     with cluster.on("local"):
         rows = pd.DataFrame(each(trial, tasks, search))
