@@ -117,6 +117,15 @@ NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
             Variable("converged", ("restart",), "integer", "1 if the bound had converged"),
             optional("n_factors", ("restart",), "integer", "factors at the end of the fit"),
         ),
+        "restart_scores": (
+            Variable(
+                "score",
+                ("restart", "sample", "factor"),
+                "float",
+                "factors of the other restarts of as many, in the order and sign of those of the best that they match",
+            ),
+            Variable("restart", ("restart",), "integer", "row of the restart in /restarts, from 0"),
+        ),
         "trace": (
             Variable(
                 "elbo", ("check",), "float", "evidence lower bound of the best restart, whenever computed", "nats"

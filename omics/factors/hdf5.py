@@ -3,7 +3,8 @@
 :func:`export_hdf5` writes that layout, :func:`import_hdf5` reads a model that mofapy2 or :func:`export_hdf5` wrote.
 
 What the layout has no place for (second moments, noise, kind and units of the views, pooled variance, all restarts) is
-in one group of our own, ``/omics``, which other programs leave alone; with it, what is exported is imported unchanged.
+in one group of our own, ``/omics``, which other programs leave alone; with it, what is exported is imported unchanged,
+but for the scores of the restarts that were not kept.
 Weights and data are in the units of the view, also where the fit scaled it; where it scaled the groups, in units of
 their standard deviations, as in mofapy2. ``intercepts`` are means of the values as measured, but those of a binary or
 count view are the model's, which MOFA2 ignores. A layer that a whole group lacks has 0 % of its variance explained,

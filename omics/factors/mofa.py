@@ -27,6 +27,7 @@ from omics.factors.state import Engine, Expectations, Layer, Options, Start
 from omics.factors.tables import (
     arranged,
     factors_table,
+    restart_scores_table,
     restarts_table,
     stability,
     to_weights,
@@ -112,6 +113,9 @@ class MOFA(BaseEstimator):
         r2(view, factor), r2_total(view), the same by group, active(factor), stability(factor).
     restarts_ : xarray.Dataset
         elbo, iterations, seed, start, converged, n_factors by restart.
+    restart_scores_ : xarray.Dataset or None
+        score(restart, sample, factor) of the other restarts that ended with as many factors, each factor the one that
+        matches, turned to the same sign; None where there is no such restart.
     trace_ : xarray.Dataset
         elbo and seconds of the fit that was kept, whenever the bound was computed.
 
@@ -211,9 +215,10 @@ class MOFA(BaseEstimator):
             name: weights_table(weights, view, labels, scale)
             for name, weights, view, scale in zip(names, best.weights, views, self._scales(best), strict=True)
         }
-        same = [fit for f, fit in enumerate(fits) if f != chosen and fit.score.shape[1] == best.score.shape[1]]
-        self.variance_ = variance_table(best.explained, names, labels, stability(best.score, [f.score for f in same]))
+        same = {f: fit.score for f, fit in enumerate(fits) if f != chosen and fit.score.shape == best.score.shape}
+        self.variance_ = variance_table(best.explained, names, labels, stability(best.score, [*same.values()]))
         self.restarts_ = restarts_table(fits, starts)
+        self.restart_scores_ = restart_scores_table(best.score, same, ids).sortby("sample") if same else None
         self.trace_ = trace_table(best)
         return self
 
@@ -303,7 +308,10 @@ class MOFA(BaseEstimator):
         return xr.DataTree.from_dict(views)
 
     def to_tree(self) -> xr.DataTree:
-        """The fitted model: ``/factors``, ``/views``, ``/variance``, ``/restarts``, ``/trace``, attribute ``mofa``."""
+        """The fitted model: ``/factors``, ``/views``, ``/variance``, ``/restarts``, ``/trace``, attribute ``mofa``.
+
+        ``/restart_scores`` too, if there are any.
+        """
         check_is_fitted(self, "weights_")
         # Equal fits give equal trees: neither where the data lay nor how long it took is part of a model.
         parameters = {name: value for name, value in self.get_params().items() if name != "hold"}
@@ -314,6 +322,7 @@ class MOFA(BaseEstimator):
                 **{f"/views/{name}": table for name, table in self.weights_.items()},
                 "/variance": self.variance_,
                 "/restarts": self.restarts_,
+                **({} if self.restart_scores_ is None else {"/restart_scores": self.restart_scores_}),
                 "/trace": self.trace_.drop_vars("seconds", errors="ignore"),
             }
         )
@@ -334,9 +343,11 @@ class MOFA(BaseEstimator):
         model = cls(**json.loads(tree.attrs["mofa"]))
         parts = {
             name: check(node(tree, name), name, where=f"/{name}").compute()
-            for name in ("factors", "variance", "restarts", "trace")
+            for name in ("factors", "variance", "restarts", "trace", "restart_scores")
+            if name != "restart_scores" or name in tree.children
         }
-        model.factors_, model.variance_, model.restarts_, model.trace_ = parts.values()
+        model.factors_, model.variance_, model.restarts_, model.trace_, *more = parts.values()
+        model.restart_scores_ = more[0] if more else None
         model.weights_ = {
             name: check(node(tree, f"views/{name}"), "weights", where=f"/views/{name}").compute()
             for name in view_names(tree)

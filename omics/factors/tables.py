@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
@@ -50,12 +50,15 @@ def stability(score: np.ndarray, others: Sequence[np.ndarray]) -> np.ndarray:
 
     Factors are matched one to one so that the sum of ``|r|`` is largest. One that does not vary matches nothing.
     """
-    matched = np.zeros((len(others), score.shape[1]))
-    for row, other in zip(matched, others, strict=True):
-        r = np.abs(_standardised(score).T @ _standardised(other)) / len(score)
-        mine, theirs = linear_sum_assignment(-r)
-        row[mine] = np.minimum(r[mine, theirs], 1.0)
-    return matched
+    r = [_matched(score, other)[1] for other in others]
+    return np.minimum(np.abs(np.reshape(r, (len(others), score.shape[1]))), 1.0)
+
+
+def _matched(score: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each factor, the number of the one that it is matched with in a fit of as many, and their r."""
+    r = _standardised(score).T @ _standardised(other) / len(score)
+    mine, theirs = linear_sum_assignment(-np.abs(r))
+    return theirs, r[mine, theirs]
 
 
 def _standardised(score: np.ndarray) -> np.ndarray:
@@ -150,6 +153,28 @@ def restarts_table(fits: Sequence[Expectations], starts: Sequence[Start]) -> xr.
             }
         ),
         "restarts",
+    )
+
+
+def restart_scores_table(score: np.ndarray, others: Mapping[int, np.ndarray], samples: np.ndarray) -> xr.Dataset:
+    """Scores of other fits as NODES["restart_scores"], in the order and sign of the factors that they match.
+
+    They are matched as by :func:`stability`. Single precision tells features apart, at half the size.
+    """
+    aligned = np.empty((len(others), *score.shape), dtype=np.float32)
+    for own, other in zip(aligned, others.values(), strict=True):
+        theirs, r = _matched(score, other)
+        own[:] = other[:, theirs] * np.where(r < 0, -1.0, 1.0)
+    return describe(
+        xr.Dataset(
+            {"score": (("restart", "sample", "factor"), aligned)},
+            coords={
+                "restart": np.array(list(others), dtype=np.int64),
+                "sample": np.asarray(samples, dtype=object),
+                "factor": factor_names(score.shape[1]),
+            },
+        ),
+        "restart_scores",
     )
 
 

@@ -300,7 +300,9 @@ def test_a_fit_of_our_own_goes_out_and_comes_back(tmp_path, options):
     cohort = with_groups(make_cohort(make_values()), "site")
     model = MOFA(n_factors=K, n_restarts=2, max_iter=30, **options).fit(cohort)
     back = import_hdf5(written(model.to_tree(), tmp_path, cohort=cohort))
-    assert_same(back, model.to_tree())
+    carried = model.to_tree()
+    del carried["restart_scores"]  # the layout has one fit
+    assert_same(back, carried)
     ours, theirs = model.transform(cohort), MOFA.from_tree(back).transform(cohort)
     xr.testing.assert_equal(theirs, ours)
     with h5py.File(tmp_path / "model.hdf5") as file:  # its data, factors and weights explain what it says
