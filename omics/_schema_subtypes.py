@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from omics._schema_variables import ESTIMATE, Variable, row
+from omics._schema_variables import ESTIMATE, Variable, optional, row
 
 SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
     "subtypes": (
@@ -20,6 +20,12 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         Variable("jaccard", ("subtype",), "float", "mean Jaccard index over resamples; NaN if alone"),
         Variable("jaccard_p", ("subtype",), "float", "share of clusters of cluster-free data as stable"),
         Variable("jaccard_factors", ("subtype",), "float", "mean Jaccard index when a fifth of the factors is gone"),
+        optional(
+            "jaccard_features",
+            ("subtype",),
+            "float",
+            "the same when factors are learnt without a fifth of the features",
+        ),
         Variable("factor_low", ("factor",), "float", "2 % quantile, to which lower scores are raised"),
         Variable("factor_high", ("factor",), "float", "98 % quantile, to which higher scores are cut"),
         Variable("factor_mean", ("factor",), "float", "mean by which factors were standardised"),
@@ -64,6 +70,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("subtype", "text", "subtype"),
         row("layer", "text", "layer of the feature"),
         row("feature", "text", "feature"),
+        optional("gene", ("row",), "text", "HGNC symbol(s) of the feature"),
         row("rank", "integer", "1 is the strongest of the subtype in the layer"),
         row("difference", "float", "mean of the subtype less that of the rest, in standard deviations within subtypes"),
         row("auc", "float", "area under the ROC curve, subtype against the rest"),

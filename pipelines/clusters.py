@@ -24,6 +24,8 @@ from pipelines import config
 OTHERS_NULL, REPLICATION_NULL = 19, 200
 #: Genes that subtypes are compared by: at most, and the share and number of patients in whom each is mutated.
 MOST_GENES, LEAST_MUTATED, FEWEST_MUTATED = 40, 0.02, 5
+#: Share of the features of each layer from which factors are learnt again, and the last entry of the seed.
+FEATURE_SHARE, FEATURE_STREAM = 0.8, 1005
 #: Runs with outcomes dealt out anew, of the supervised groups.
 PERMUTATIONS = 199
 
@@ -59,7 +61,8 @@ def found(
     """
     clinical = cohort.clinical_table(model)
     outcome.covariates_of(clinical, settings.covariates)  # refused now, not after the clusters were found
-    layers = _layers(model, prepared) if prepared is not None else {}
+    ready = _ready(model, prepared) if prepared is not None else None
+    layers = {} if ready is None else {name: _values(ready, name) for name in view_names(ready)}
     scores, followed = _used(model, clinical, settings)
     active = cohort.node(model, "variance")["active"].to_numpy() == 1
     number = settings.n_subtypes if active.any() else 1  # nothing to tell patients apart: no structure
@@ -67,13 +70,16 @@ def found(
     if earlier is not None:
         before = cohort.node(earlier, "subtypes")["label"].to_series()
         clusters = clusters.renamed(clustering.match(clusters.labels_, before))
+    if ready is not None and clusters.n_subtypes_ > 1 and settings.refits:
+        clusters = clusters.refound(_from_fewer_features(model, ready, clinical, settings, clusters.n_subtypes_, seed))
     labels, tables = clusters.labels_, {"followed": followed}
     here = {name: one.index for name, one in layers.items()}
     lesions = mutations(prepared) if prepared is not None else None
     tables |= meaning(labels, clinical, _table(scores["score"]), here, lesions, settings.covariates)
     tables |= _solutions(clusters, settings, seed, scores, layers, clinical)
-    if layers and clusters.n_subtypes_ > 1:
-        tables |= {"markers": clustering.markers(layers, labels), "panels": clustering.panels(layers, labels)}
+    if ready is not None and clusters.n_subtypes_ > 1:
+        markers = clustering.markers(layers, labels)
+        tables |= {"markers": _named(markers, ready), "panels": clustering.panels(layers, labels)}
     if settings.relapse_groups:
         tables |= supervised(_table(scores["score"]), clinical, seed)
     return _with(clusters.to_tree(), tables)
@@ -128,8 +134,39 @@ def _used(model: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes)
     return scores.isel(factor=kept), table.assign(excluded=table["factor"].isin(followers).astype(int))
 
 
-def _layers(model: xr.DataTree, prepared: xr.DataTree) -> dict[str, pd.DataFrame]:
-    """Values (sample x feature) of each layer, prepared as they were for the factors."""
+def _from_fewer_features(
+    model: xr.DataTree, ready: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes, number: int, seed: int
+) -> list[pd.Series]:
+    """Clusters on factors that are learnt again, each time from another four fifths of the features of each layer."""
+    fitted = MOFA.from_tree(model)
+    few = {"n_factors": cohort.node(model, "factors").sizes["factor"], "n_restarts": 1, "engine": "stream"}
+    layers = {name: _values(ready, name) for name in view_names(ready)}
+    found = []
+    for run in range(settings.refits):
+        rng = np.random.default_rng([seed, run, FEATURE_STREAM])
+        kept = {name: _some(table.columns, rng) for name, table in layers.items()}
+        part = xr.DataTree.from_dict(
+            {one.path: one.to_dataset(inherit=False) for one in ready.subtree}
+            | {f"/views/{name}": cohort.node(ready, f"views/{name}").isel(feature=kept[name]) for name in kept}
+        )
+        again = MOFA(**{**fitted.get_params(), **few, "random_state": seed + run}).fit(part).to_tree()
+        scores, _ = _used(again, clinical, settings)
+        fewer = {name: table.iloc[:, kept[name]] for name, table in layers.items()}
+        made = clustering.Subtypes(
+            algorithm=settings.algorithm, n_subtypes=number, n_resamples=2, n_null=1, random_state=seed
+        )
+        found.append(made.fit(scores, layers=fewer).labels_)
+    return found
+
+
+def _some(features: pd.Index, rng: np.random.Generator) -> np.ndarray:
+    """Places of some of the features; the order in which features come must not matter."""
+    drawn = rng.permutation(len(features))[: max(1, round(FEATURE_SHARE * len(features)))]
+    return np.sort(features.argsort()[drawn])
+
+
+def _ready(model: xr.DataTree, prepared: xr.DataTree) -> xr.DataTree:
+    """The layers, prepared as they were for the factors."""
     learnt, here = cohort.node(model, "factors").indexes["sample"], cohort.samples(prepared)
     absent = learnt[~learnt.isin(here)]
     if len(absent):
@@ -138,8 +175,23 @@ def _layers(model: xr.DataTree, prepared: xr.DataTree) -> dict[str, pd.DataFrame
             where="--prepared",
             fix="give the cohort from which the factors were learnt",
         )
-    ready = Recipe.from_tree(model).transform(prepared)
-    return {name: _table(cohort.node(ready, f"views/{name}")["value"]) for name in view_names(ready)}
+    return Recipe.from_tree(model).transform(prepared)
+
+
+def _values(ready: xr.DataTree, name: str) -> pd.DataFrame:
+    """Values (sample x feature) of a layer."""
+    return _table(cohort.node(ready, f"views/{name}")["value"])
+
+
+def _named(markers: pd.DataFrame, ready: xr.DataTree) -> pd.DataFrame:
+    """Markers with their genes, where the layer knows them."""
+    gene = pd.Series("", markers.index, dtype=object)
+    for name in view_names(ready):
+        view = cohort.node(ready, f"views/{name}")
+        if "gene" in view.coords:
+            here = markers["layer"] == name
+            gene[here] = view["gene"].to_series().reindex(markers.loc[here, "feature"]).fillna("").to_numpy()
+    return markers.assign(gene=gene)
 
 
 def mutations(prepared: xr.DataTree) -> pd.DataFrame:

@@ -149,6 +149,9 @@ class Subtypes:
     max_subtypes: int = setting(10, "Largest number of subtypes tried.", minimum=2)
     resamples: int = setting(50, "Resamples by which stability is measured.", minimum=2)
     null_sets: int = setting(99, "Cluster-free data sets; fewer than 19 could not reach p <= 0.05.", minimum=19)
+    refits: int = setting(
+        5, "Times that factors are learnt again without a fifth of the features; needs the prepared cohort.", minimum=0
+    )
     relapse_groups: bool = setting(
         False, "Also find, supervised, factors that go with relapse and their patients; tested on held-out ones only."
     )

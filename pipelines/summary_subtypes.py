@@ -25,7 +25,7 @@ def subtypes(tree: xr.DataTree) -> Row:
     sizes = labels.reindex(sorted(labels.index, key=lambda name: (len(name), name)))
     stability, tests = records(tree, "stability"), records(tree, "tests")
     summary = json.loads(tree.attrs["subtypes"])
-    warnings = _warnings(sizes.to_dict(), summary)
+    warnings = _warnings({str(name): int(n) for name, n in sizes.items()}, summary)
     tables = {name: records(tree, name) for name in _MEANING if name in tree.children}
     return {
         **({"warnings": warnings} if warnings else {}),
@@ -101,9 +101,11 @@ def _beside_what_is_known(tests: list[Row]) -> Row:
         p = f"p = {row['p_value']:.2g}" if row["p_value"] == row["p_value"] else "not tested"
         given = f"{row['endpoint']}: {p} beside {beside or 'nothing'} ({row['events']} events of {row['n']} patients)"
         remark = row["remark"] if isinstance(row["remark"], str) else ""
-        dropped = next((part for part in remark.split("; ") if part.startswith("dropped")), "")
-        hint = "; choose your own with --covariates" if dropped else ""
-        said.append(given + (f"; {dropped}{hint}" if dropped else ""))
+        parts = remark.split("; ")
+        why = [part for part in parts if part.startswith(("not fitted", "nothing is left"))]
+        dropped = [part for part in parts if part.startswith("dropped")]
+        hint = ["choose your own with --covariates"] if dropped else []
+        said.append("; ".join([given, *why, *dropped, *hint]))
     return {"beside_what_is_known": said} if said else {}
 
 

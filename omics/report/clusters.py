@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,9 @@ def _sizes(tree: xr.DataTree, names: Sequence[str]) -> Table:
     probability = node(tree, "subtypes")["probability"].max("subtype").to_series()
     model = reading.dataset(tree, "subtype_model")
     jaccard = {} if model is None else model["jaccard"].to_series().to_dict()
+    features = (
+        {} if model is None or "jaccard_features" not in model else model["jaccard_features"].to_series().to_dict()
+    )
     without = {} if model is None else model["jaccard_factors"].to_series().to_dict()
     rows: list[Row] = []
     for name in names:
@@ -62,16 +66,27 @@ def _sizes(tree: xr.DataTree, names: Sequence[str]) -> Table:
         sure = probability.loc[members]
         rows.append(
             [Cell(clean(name), swatch=colour[name]), f"{len(members):,}", percent(len(members) / len(label)),
-             number(jaccard.get(name, np.nan)), number(without.get(name, np.nan)), number(sure.median()),
+             number(jaccard.get(name, np.nan)), number(without.get(name, np.nan)),
+             number(features.get(name, np.nan)), number(sure.median()),
              f"{(sure < _SURE).sum():,}"]
         )  # fmt: skip
-    head = ("Subtype", "Patients", "Share", "Stability", "Fewer factors", "Median probability", f"Below {_SURE}")
+    head = (
+        "Subtype",
+        "Patients",
+        "Share",
+        "Stability",
+        "Fewer factors",
+        "Fewer features",
+        "Median probability",
+        f"Below {_SURE}",
+    )
     note = (
         f"Stability: mean Jaccard index over resampled patients; {figures.STABLE} or more counts as stable. Fewer "
-        "factors: the same when a fifth of the factors is left out. "
+        "factors: the same when a fifth of the factors is left out. Fewer features: the same when the factors are "
+        "learnt again without a fifth of the features of each layer. "
         f"Probability: how surely a patient belongs to the subtype; below {_SURE} the assignment is doubtful."
     )
-    return Table("Size and stability of the subtypes", head, "lrrrrrr", rows, note)
+    return Table("Size and stability of the subtypes", head, "lrrrrrrr", rows, note)
 
 
 def _best_plane(artefacts: Artefacts, names: Sequence[str]) -> list[Figure]:
@@ -164,7 +179,7 @@ def _markers(tree: xr.DataTree, names: Sequence[str]) -> list[Part]:
     rows: list[Row] = []
     for (subtype, layer), part in table.groupby(["subtype", "layer"], sort=False):
         best = part.sort_values("rank").head(_N_MARKERS)
-        said = [f"{clean(one.feature, 30)} ({number(one.difference, 1)})" for one in reading.records(best)]
+        said = [f"{_marker(one)} ({number(one.difference, 1)})" for one in reading.records(best)]
         rows.append([clean(subtype), clean(layer), ", ".join(said)])
     rows.sort(key=lambda row: (list(names).index(str(row[0])), str(row[1])))
     note = "In brackets: difference of means from all others, in standard deviations within subtypes. Description only."
@@ -178,6 +193,14 @@ def _markers(tree: xr.DataTree, names: Sequence[str]) -> list[Part]:
         Table("Marker features", ("Subtype", "Layer", "Features"), "lll", rows, note),
         Table("Small panels, chosen and tried in different patients", head, "lrrrr", tried),
     ]
+
+
+def _marker(one: Any) -> str:
+    """Gene and feature of a marker, or the one that there is."""
+    gene = getattr(one, "gene", "")
+    gene = gene if isinstance(gene, str) else ""
+    both = gene and gene != one.feature
+    return clean(f"{gene} ({one.feature})" if both else one.feature, 40)
 
 
 def beyond_what_is_known(tree: xr.DataTree | None) -> list[Part]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -18,6 +18,7 @@ from omics.cohort import node
 from omics.schema import DataError, UsageError, check, describe
 from omics.subtypes import mixture, stability
 from omics.subtypes.algorithms import ALGORITHMS, Data
+from omics.subtypes.counting import jaccard_each
 from omics.subtypes.layers import components
 
 #: A subtype with a mean Jaccard index below this dissolves in other draws of patients (Hennig 2007).
@@ -234,6 +235,32 @@ class Subtypes(ClusterMixin, BaseEstimator):
         mean, variance, mixing = (model[name].to_numpy() for name in ("mean", "variance", "mixing"))
         probability = np.array([_posterior(row, mean, variance, mixing) for row in z]).reshape(len(z), len(mixing))
         return pd.DataFrame(probability, index=score.indexes["sample"], columns=list(model.indexes["subtype"]))
+
+    def refound(self, others: Sequence[pd.Series]) -> Subtypes:
+        """The same subtypes with ``jaccard_features`` in the model: how well other clusterings find each again.
+
+        Parameters
+        ----------
+        others : sequence of pandas.Series
+            Label of each patient, indexed by sample, in clusterings of factors that were learnt from fewer features;
+            of the clusters of each, the one with the largest Jaccard index counts.
+
+        Raises
+        ------
+        DataError
+            A clustering lacks a patient.
+        """
+        check_is_fitted(self, "model_")
+        absent = next((one.index for one in others if not self.labels_.index.isin(one.index).all()), None)
+        if absent is not None:
+            raise DataError("a clustering lacks a patient of the subtypes", where="others", fix="cluster all patients")
+        names = list(self.model_.indexes["subtype"])
+        reference = pd.Categorical(self.labels_, names).codes.astype(int)
+        label = np.array([pd.factorize(one.reindex(self.labels_.index))[0] for one in others])
+        jaccard = jaccard_each(reference, label, max(len(names), int(label.max()) + 1)).mean(axis=0)[: len(names)]
+        made = copy(self)
+        made.model_ = describe(self.model_.assign(jaccard_features=("subtype", jaccard)), "subtype_model")
+        return made
 
     def renamed(self, names: Mapping[str, str]) -> Subtypes:
         """The same subtypes under other names, as :func:`omics.subtypes.match` gives them.

@@ -100,6 +100,23 @@ def test_a_few_outliers_are_not_a_subtype():
     assert three.labels_.value_counts().min() > 3
 
 
+def test_other_clusterings_find_each_subtype_again_or_not(fitted):
+    """By hand: one the same under other names, one with S1 and S2 together and S3 cut in two."""
+    label = fitted.labels_
+    third = label.index[label == "S3"]
+    other = label.replace({"S1": "x", "S2": "x"})
+    other[third[:10]] = "y"
+    found = fitted.refound([label.map({"S1": "d", "S2": "c", "S3": "b", "S4": "a"}).iloc[::-1], other])
+    n = label.value_counts()
+    merged = {name: n[name] / (n["S1"] + n["S2"]) for name in ("S1", "S2")}
+    largest = max(10, n["S3"] - 10) / n["S3"]
+    expected = [(1 + merged["S1"]) / 2, (1 + merged["S2"]) / 2, (1 + largest) / 2, 1.0]
+    np.testing.assert_allclose(found.model_["jaccard_features"], expected)
+    assert "jaccard_features" not in fitted.model_
+    with pytest.raises(DataError, match="lacks a patient"):
+        fitted.refound([label.iloc[1:]])
+
+
 def test_a_new_cohort_is_assigned(truth, fitted):
     scores, label = truth
     rng = np.random.default_rng(8)

@@ -24,6 +24,7 @@ n_factors = 4
 n_subtypes = 3
 resamples = 3
 null_sets = 19
+refits = 1
 [evaluate]
 n_folds = 2
 n_inner = 2

@@ -41,6 +41,26 @@ def test_a_run_says_what_the_subtypes_are(omics, finished):
         assert caption in page
 
 
+def test_factors_are_learnt_again_from_fewer_features(omics, finished, tmp_path):
+    tree = cohort.open(finished / "subtypes.zarr", noun="subtypes")
+    jaccard = cohort.node(tree, "subtype_model")["jaccard_features"]
+    assert jaccard.shape == (3,)
+    assert jaccard.max() > 0.5  # other features of the same patients tell the same groups
+    assert jaccard.max() <= 1
+    assert jaccard.min() > 0
+    without = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *QUICK)
+    assert without.exit_code == 0, without.stderr
+    assert "jaccard_features" not in cohort.open(tmp_path / "s.zarr", noun="subtypes")["subtype_model"]
+
+
+def test_markers_carry_their_genes(finished):
+    table = cohort.to_table(cohort.node(cohort.open(finished / "subtypes.zarr", noun="subtypes"), "markers"))
+    view = cohort.node(cohort.open(finished / "prepared.zarr", noun="prepared"), "views/methylation")
+    here = table[table["layer"] == "methylation"]
+    assert len(here)
+    assert (here["gene"].fillna("") == view["gene"].to_series().reindex(here["feature"]).to_numpy()).all()
+
+
 def test_other_algorithms_stand_beside_it_and_count_in_the_correction(omics, finished, tmp_path):
     made = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *QUICK, "--also", "kmeans,hierarchical")
     assert made.exit_code == 0, made.stderr
