@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,12 @@ from omics.read import lines
 from omics.read.match import Selection, select
 from omics.schema import DataError
 
+#: Classes known to change the protein.
 NON_SYNONYMOUS = frozenset(
     {
         "Frame_Shift_Del",
         "Frame_Shift_Ins",
+        "ITD",
         "In_Frame_Del",
         "In_Frame_Ins",
         "Missense_Mutation",
@@ -25,6 +28,17 @@ NON_SYNONYMOUS = frozenset(
         "Translation_Start_Site",
     }
 )
+#: Classes that leave it as it is, in lower case. A class that is neither counts as altering, and is named.
+SILENT = frozenset(
+    {
+        *("silent", "splice_region", "intron", "3'utr", "5'utr", "3'flank", "5'flank", "igr", "targeted_region"),
+        *("rna", "lincrna", "de_novo_start_inframe", "de_novo_start_outofframe"),
+    }
+)
+#: Names, in lower case, of what lies between genes.
+NO_GENE = ("", "unknown")
+
+_KNOWN = frozenset(name.lower() for name in NON_SYNONYMOUS)
 _REQUIRED = ("hugo_symbol", "variant_classification", "tumor_sample_barcode")
 _VARIANT = ("tumor_sample_barcode", "chromosome", "start_position", "reference_allele", "tumor_seq_allele2")
 
@@ -55,7 +69,8 @@ def read_maf(path: Path) -> Mutations:
     """Read a MAF, plain or gzip.
 
     Lines that begin with ``#`` are skipped; the header is found by ``Hugo_Symbol``. A variant that repeats (same
-    sample, position and alleles; several callers report it) counts once; ``Unknown`` genes are intergenic and left out.
+    sample, position and alleles; several callers report it, or several transcripts) counts once, as non-synonymous if
+    any of the repeats says so; ``Unknown`` genes are intergenic and left out, as is a call without a class.
 
     Raises
     ------
@@ -65,35 +80,42 @@ def read_maf(path: Path) -> Mutations:
     samples: dict[str, None] = {}
     carriers: dict[str, set[str]] = {}
     chromosome: dict[str, str] = {}
-    seen: set[tuple[str, ...]] = set()
+    variants: dict[tuple[str, ...], bool] = {}
     builds: dict[str, int] = {}
-    repeated = intergenic = silent = 0
-    for number, row in _rows(path):
-        sample, gene = row["tumor_sample_barcode"], row["hugo_symbol"]
+    unusual: Counter[str] = Counter()
+    n = 0
+    for number, row in rows(path):
+        n += 1
+        sample, gene, kind = row["tumor_sample_barcode"], row["hugo_symbol"], row["variant_classification"]
         samples.setdefault(sample)
-        builds.setdefault(_build(row.get("ncbi_build", "")), number)
+        builds.setdefault(build_of(row.get("ncbi_build", "")), number)
         variant = (gene, *(row.get(name, "") for name in _VARIANT))
-        if variant in seen:
-            repeated += 1
-            continue
-        seen.add(variant)
-        if gene in ("Unknown", ""):
-            intergenic += 1
-        elif row["variant_classification"] not in NON_SYNONYMOUS:
-            silent += 1
-        else:
+        alters = gene.lower() not in NO_GENE and alters_protein(kind)
+        variants[variant] = variants.get(variant, False) or alters
+        if alters:
             carriers.setdefault(gene, set()).add(sample)
             chromosome.setdefault(gene, row.get("chromosome", ""))
-    _refuse_mixed(builds, path)
+            unusual.update([] if kind.lower() in _KNOWN else [kind])
+    refuse_mixed(builds, path)
+    intergenic = sum(gene.lower() in NO_GENE for gene, *_ in variants)
+    silent = len(variants) - intergenic - sum(variants.values())
     build = next(iter(builds), "") or "not given"
     notes = [
-        f"mutation: {len(seen):,} variants in {len(samples):,} samples, genome build {build}; left out: {repeated:,} "
-        f"repeated, {intergenic:,} intergenic, {silent:,} silent or outside of genes"
+        f"mutation: {len(variants):,} variants in {len(samples):,} samples, genome build {build}; left out: "
+        f"{n - len(variants):,} repeated, {intergenic:,} intergenic, {silent:,} silent or outside of genes"
     ]
+    if unusual:
+        named = ", ".join(f"{kind} ({count:,})" for kind, count in unusual.most_common(5))
+        notes.append(f"mutation: classes that are no usual ones count as non-synonymous: {named}")
     return Mutations(list(samples), carriers, chromosome, notes)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+def alters_protein(kind: str) -> bool:
+    """Whether a call of this class changes the protein; one without a class is not known to."""
+    return kind != "" and kind.lower() not in SILENT
+
+
+def rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Number and fields of each row, by lower-case name (``End_position`` and ``End_Position`` both occur)."""
     header: list[str] = []
     for block in lines.read(path):
@@ -127,7 +149,7 @@ def _header(cells: list[str], path: Path, number: int) -> list[str]:
     return header
 
 
-def _build(value: str) -> str:
+def build_of(value: str) -> str:
     """One name for each genome build."""
     for name, digits in (("GRCh37", ("37", "19")), ("GRCh38", ("38",)), ("NCBI36", ("36", "18"))):
         if value.endswith(digits):
@@ -135,7 +157,8 @@ def _build(value: str) -> str:
     return value
 
 
-def _refuse_mixed(builds: dict[str, int], path: Path) -> None:
+def refuse_mixed(builds: dict[str, int], path: Path) -> None:
+    """Refuse a file with several builds, each with the line on which it first occurs."""
     if len(builds) > 1:
         (first, line), (second, other) = list(builds.items())[:2]
         raise DataError(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import gzip
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from omics.read.maf import NON_SYNONYMOUS, carrier_matrix, choose, read_maf, read_sequenced
+from omics.interpret import mutation_calls
+from omics.read.maf import NO_GENE, NON_SYNONYMOUS, SILENT, carrier_matrix, choose, read_maf, read_sequenced
 from omics.schema import DataError
+from tests.mutated import MAF
 
 HEADER = [
     *("Hugo_Symbol", "Entrez_Gene_Id", "NCBI_Build", "Chromosome", "Start_Position", "Variant_Classification"),
@@ -57,7 +60,29 @@ def test_carriers(tmp_path, name):
 def test_classes_that_count(tmp_path):
     kinds = [*sorted(NON_SYNONYMOUS), "Silent", "Intron", "3'UTR", "IGR", "RNA", "Splice_Region", "5'Flank"]
     rows = [variant(f"G{number}", "PAA-09A", kind) for number, kind in enumerate(kinds)]
-    assert set(read_maf(written(tmp_path, rows)).carriers) == {f"G{number}" for number in range(9)}
+    assert set(read_maf(written(tmp_path, rows)).carriers) == {f"G{number}" for number in range(10)}
+
+
+def test_what_alters_is_what_the_room_of_interpretation_says(tmp_path):
+    """Rooms may not import each other, so that the two lists are held together here."""
+    assert SILENT == mutation_calls.SILENT
+    assert NO_GENE == mutation_calls.NO_GENE
+    kinds = [*NON_SYNONYMOUS, *SILENT, "MISSENSE_MUTATION", "Silent", "Fusion", "Start_Codon_SNP", "no such class"]
+    rows = [variant(f"G{number}", "PAA-09A", kind) for number, kind in enumerate(kinds)]
+    rows += [variant("unknown", "PAA-09A"), variant("UNKNOWN", "PAA-09A"), variant("", "PAA-09A")]
+    rows += [variant("LATE", "PAA-09A", kind) for kind in ("Silent", "Nonsense_Mutation", "Intron")]
+    calls = pd.DataFrame(rows, columns=HEADER).rename(columns=MAF)
+    table = mutation_calls.checked(calls, None)
+    carriers = read_maf(written(tmp_path, rows)).carriers
+    assert set(carriers) == set(table.loc[table["altering"], "gene"])
+    assert "LATE" in carriers
+
+
+def test_classes_that_are_unusual_are_named(tmp_path):
+    rows = [variant("A", "PAA-09A", "Fusion"), variant("B", "PAA-09A", "Fusion"), variant("C", "PAA-09A", "")]
+    notes = read_maf(written(tmp_path, rows)).notes
+    assert "1 silent" in notes[0]
+    assert notes[1].endswith("count as non-synonymous: Fusion (2)")
 
 
 def test_sequenced_patients_without_a_variant_are_zero_rows(tmp_path):
@@ -145,4 +170,5 @@ def test_real_mafs_of_four_makers(shared_data):
     assert found["tcga_laml.maf.gz"] == (193, 1241)
     assert found["TCGA_CHOL_gdc120col.maf.gz"][0] == 49
     assert found["APL_primary.maf.gz"][0] == 124
+    assert len(read_maf(folder / "APL_primary.maf.gz").carriers["FLT3_ITD"]) == 45
     assert found["vcf2maf_test_b38_output.maf"][0] == 1
