@@ -46,6 +46,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.leakage
 	$(BIN)/python -m benchmarks.structure
 	$(BIN)/python -m benchmarks.resampling
+	$(BIN)/python -m benchmarks.interpretation
 
 # Forget compiled code: numba does not see that a function in another file has changed.
 fresh:

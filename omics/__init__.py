@@ -16,7 +16,9 @@ _PUBLIC = {
     "compare": "omics.outcome",
     "OutcomeClassifier": "omics.predict",
     "evaluate": "omics.predict",
+    "differential": "omics.interpret",
     "write_report": "omics.report",
+    "write_h5mu": "omics.export",
 }
 
 __all__ = list(_PUBLIC)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from omics._schema_interpret import INTERPRET_NODES
 from omics._schema_subtypes import SUBTYPE_NODES
 from omics._schema_variables import ESTIMATE, Variable, optional, row
 
@@ -32,6 +33,7 @@ LIKELIHOODS = ("gaussian", "bernoulli", "poisson")
 NODES: Mapping[str, tuple[Variable, ...]] = MappingProxyType(
     {
         **SUBTYPE_NODES,
+        **INTERPRET_NODES,
         "view": (
             Variable("value", ("sample", "feature"), "float", "measured value, NaN where missing"),
             optional("gene", ("feature",), "text", "HGNC symbol(s) of the feature, ';' between several"),

@@ -135,7 +135,7 @@ _NORMAL_EVERY = 150
 
 # What a random stream is for: the first number after the seed. They begin at 2 because there the default cohort has
 # the usual number of relapses; it is the one that people see.
-PATIENT, REFERENCE, WEIGHTS, NOISE, VARIANTS, ANNOTATION, IDS = range(2, 9)
+PATIENT, REFERENCE, WEIGHTS, NOISE, VARIANTS, ANNOTATION, IDS, SETS = range(2, 10)
 
 
 class Population(NamedTuple):

@@ -1,12 +1,13 @@
-"""What a column of the clinical table is: outcome, place or run, levels or numbers; by its name and its values."""
+"""What a column of a table is: outcome, place or run, levels or numbers, by name and values; the order of names."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
-#: Levels that a column needs, and may have, to be tested level by level: an id or free text has more.
+#: Levels that a column needs, and may have, to be looked at level by level: an id or free text has more.
 FEWEST_LEVELS, MOST_LEVELS = 2, 30
 #: Columns that tell what became of a patient, as is every ``*_time``; they may not explain what a subtype is.
 OUTCOMES = ("event", "relapse", "death", "second_malignancy", "second_event", "refractory", "vital_status")
@@ -33,7 +34,12 @@ def is_technical(name: str) -> bool:
 
 def is_text(column: pd.Series) -> bool:
     """Whether the column holds text or categories."""
-    return isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind in "OTU"
+    return column.dtype.kind in "OTU"
+
+
+def is_numeric(column: pd.Series) -> bool:
+    """Whether a regression takes the values as they are: numbers, or booleans as 0 and 1."""
+    return column.dtype.kind in "fiub"
 
 
 def is_categorical(name: str, known: pd.Series) -> bool:
@@ -48,3 +54,14 @@ def as_levels(known: pd.Series) -> pd.Series:
     whole = known.dtype.kind in "iuf" and bool((known % 1 == 0).all())
     text = (known.astype("int64") if whole else known).astype(str).str.strip()
     return text[text != ""]
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Names sorted as people do: S2 before S10, and S2 before S02."""
+    return sorted(map(str, names), key=_by_number)
+
+
+def _by_number(name: str) -> tuple[list[str | int], int, str]:
+    """Texts and numbers in turn; where names differ in leading zeros alone, the shorter is first."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if part.isdecimal() else part for part in parts], len(name), name

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from omics._schema_nodes import EVENT_CODES, LIKELIHOODS, NODES, Variable
@@ -32,6 +33,7 @@ __all__ = [
     "check_view",
     "describe",
     "is_text",
+    "refuse_duplicates",
     "view_names",
 ]
 
@@ -150,11 +152,15 @@ def _check_variable(array: xr.DataArray, variable: Variable, where: str) -> None
 def _check_ids(dataset: xr.Dataset, dim: str, where: str) -> None:
     if dim not in dataset.coords:
         raise DataError(f"dimension '{dim}' has no ids", where=where, fix=f"give it a coordinate named '{dim}'")
-    ids = dataset.indexes[dim]
+    refuse_duplicates(dataset.indexes[dim], f"{dim} id", where)
+
+
+def refuse_duplicates(ids: pd.Index, noun: str, where: str) -> None:
+    """Raise a :class:`DataError` that names the first five ids that occur twice, if any does."""
     if not ids.is_unique:
-        twice = ids[ids.duplicated()].unique()[:5].tolist()
+        twice = ids[ids.duplicated()].unique()[:5]
         raise DataError(
-            f"duplicate {dim} id: {', '.join(map(str, twice))}", where=where, fix=f"every {dim} id must occur once"
+            f"duplicate {noun}: {', '.join(map(str, twice))}", where=where, fix=f"every {noun} must occur once"
         )
 
 

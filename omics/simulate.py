@@ -31,6 +31,7 @@ from scipy.special import expit, logit
 
 from omics import _simulate_patients as draws
 from omics._simulate_patients import DRIVERS, FACTORS, SUBTYPES, Cohort, Population
+from omics._simulate_sets import GeneSet, gene_sets, truth, write_gmt
 from omics.blocks import slices
 from omics.schema import EVENT_CODES, UsageError
 
@@ -59,6 +60,7 @@ _FILES = {
     "sequenced": "sequenced_samples.txt",
     "probes": "probe_annotation.tsv",
     "clinical": "clinical.tsv",
+    "sets": "gene_sets.gmt",
     "truth": "truth",
 }
 _LAYERS = ("methylation", "expression")
@@ -68,6 +70,7 @@ _DIAGNOSIS, _RELAPSE, _NORMAL = range(3)
 _CARRIERS = {"subtype": 0.10, "factor": 0.12, "site": 1.0}
 _SPREADS = {"subtype": 2.3, "factor": 0.9, "site": 0.45}
 _RESISTANCE_AT_RELAPSE = 0.8
+_GAINED = "NT5C2"  # by a fifth of the relapses
 _MISSING_CPGS = 0.01
 _BLOCK = 4096
 _TOP_WEIGHTS = 100
@@ -117,8 +120,9 @@ def simulate(
     Returns
     -------
     dict of str to pathlib.Path
-        ``methylation``, ``expression``, ``mutations``, ``sequenced``, ``probes``, ``clinical`` and ``truth`` (a folder
-        with ``patients.tsv``, ``factors.tsv``, ``weights.tsv`` and ``truth.json``).
+        ``methylation``, ``expression``, ``mutations``, ``sequenced``, ``probes``, ``clinical``, ``sets`` (gene sets,
+        some of which follow a subtype or factor) and ``truth`` (a folder with ``patients.tsv``, ``factors.tsv``,
+        ``weights.tsv`` and ``truth.json``).
 
     Raises
     ------
@@ -156,7 +160,7 @@ def _write(folder: Path, population: Population, n_patients: int, progress: Call
     cohort = draws.draw(population, n_patients)
     sizes = {"methylation": population.n_cpgs, "expression": population.n_genes}
     total, done = sum(-(-size // _BLOCK) for size in sizes.values()), 0
-    strongest = pd.DataFrame()
+    strongest, signs = pd.DataFrame(), []
     for layer in _LAYERS:
         matrix = _Matrix(population, cohort, layer)
         with _GzipWriter(folder / _FILES[layer]) as file:
@@ -167,6 +171,8 @@ def _write(folder: Path, population: Population, n_patients: int, progress: Call
                 for lines in _lines(names, matrix.codes(block, features), _fields(layer)):
                     file.write(lines)
                 strongest = _strongest(strongest, layer, names, features.weight)
+                if layer == "expression":
+                    signs.append(np.sign(features.weight).astype(np.int8))
                 done += 1
                 progress(done, total)
     _write_probes(folder / _FILES["probes"], population)
@@ -174,7 +180,10 @@ def _write(folder: Path, population: Population, n_patients: int, progress: Call
     _write_table(variants, folder / _FILES["mutations"])
     (folder / _FILES["sequenced"]).write_text("".join(f"{barcode}\n" for barcode in sequenced))
     _write_table(_clinical(population, cohort), folder / _FILES["clinical"])
-    _write_truth(folder / _FILES["truth"], population, cohort, strongest)
+    kinds = [(name, kind) for name, kind, _ in _score_kinds("expression")]
+    sets = gene_sets(population, kinds, np.concatenate(signs, axis=1), _genes(population.n_genes))
+    write_gmt(sets, folder / _FILES["sets"])
+    _write_truth(folder / _FILES["truth"], population, cohort, strongest, sets)
 
 
 # --- matrices -----------------------------------------------------------------------------------------------------
@@ -374,7 +383,7 @@ def _mutations(population: Population, cohort: Cohort) -> tuple[pd.DataFrame, It
         chance = np.concatenate([drivers[row], np.full(len(draws.PASSENGERS), passengers[row])])
         rows.extend(_variants(rng, chance, barcode))
         if kind == _RELAPSE and rng.random() < 0.2:
-            rows.append(_variant(rng, DRIVERS[symbols.index("NT5C2")], "Missense_Mutation", barcode))
+            rows.append(_variant(rng, DRIVERS[symbols.index(_GAINED)], "Missense_Mutation", barcode))
     return pd.DataFrame(rows, columns=_MAF_COLUMNS), samples.barcode
 
 
@@ -442,7 +451,9 @@ def _clinical(population: Population, cohort: Cohort) -> pd.DataFrame:
     )
 
 
-def _write_truth(folder: Path, population: Population, cohort: Cohort, strongest: pd.DataFrame) -> None:
+def _write_truth(
+    folder: Path, population: Population, cohort: Cohort, strongest: pd.DataFrame, sets: Sequence[GeneSet]
+) -> None:
     scores = _scores(population, cohort).assign(site=_site_scores(cohort))
     names = np.array([subtype.name for subtype in SUBTYPES])[cohort.patients.subtype]
     patients = {
@@ -456,7 +467,8 @@ def _write_truth(folder: Path, population: Population, cohort: Cohort, strongest
     scores.insert(0, "patient", cohort.ids)
     _write_table(scores.round(6), folder / "factors.tsv")
     _write_table(strongest.round(6), folder / "weights.tsv")
-    (folder / "truth.json").write_text(json.dumps(_summary(population, cohort), indent=2) + "\n")
+    summary = {**_summary(population, cohort), "gene_sets": truth(sets), "gained_at_relapse": [_GAINED]}
+    (folder / "truth.json").write_text(json.dumps(summary, indent=2) + "\n")
 
 
 def _summary(population: Population, cohort: Cohort) -> dict[str, object]:

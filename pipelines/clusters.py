@@ -61,8 +61,8 @@ def found(
     """
     clinical = cohort.clinical_table(model)
     outcome.covariates_of(clinical, settings.covariates)  # refused now, not after the clusters were found
-    ready = _ready(model, prepared) if prepared is not None else None
-    layers = {} if ready is None else {name: _values(ready, name) for name in view_names(ready)}
+    layered = ready(model, prepared) if prepared is not None else None
+    layers = {} if layered is None else {name: _values(layered, name) for name in view_names(layered)}
     scores, followed = _used(model, clinical, settings)
     active = cohort.node(model, "variance")["active"].to_numpy() == 1
     number = settings.n_subtypes if active.any() else 1  # nothing to tell patients apart: no structure
@@ -70,18 +70,20 @@ def found(
     if earlier is not None:
         before = cohort.node(earlier, "subtypes")["label"].to_series()
         clusters = clusters.renamed(clustering.match(clusters.labels_, before))
-    if ready is not None and clusters.n_subtypes_ > 1 and settings.refits:
-        clusters = clusters.refound(_from_fewer_features(model, ready, clinical, settings, clusters.n_subtypes_, seed))
+    if layered is not None and clusters.n_subtypes_ > 1 and settings.refits:
+        clusters = clusters.refound(
+            _from_fewer_features(model, layered, clinical, settings, clusters.n_subtypes_, seed)
+        )
     labels, tables = clusters.labels_, {"followed": followed}
     here = {name: one.index for name, one in layers.items()}
     lesions = mutations(prepared) if prepared is not None else None
-    tables |= meaning(labels, clinical, _table(scores["score"]), here, lesions, settings.covariates)
+    tables |= meaning(labels, clinical, table_of(scores["score"]), here, lesions, settings.covariates)
     tables |= _solutions(clusters, settings, seed, scores, layers, clinical)
-    if ready is not None and clusters.n_subtypes_ > 1:
+    if layered is not None and clusters.n_subtypes_ > 1:
         markers = clustering.markers(layers, labels)
-        tables |= {"markers": _named(markers, ready), "panels": clustering.panels(layers, labels)}
+        tables |= {"markers": _named(markers, layered), "panels": clustering.panels(layers, labels)}
     if settings.relapse_groups:
-        tables |= supervised(_table(scores["score"]), clinical, seed)
+        tables |= supervised(table_of(scores["score"]), clinical, seed)
     return _with(clusters.to_tree(), tables)
 
 
@@ -124,7 +126,7 @@ def _used(model: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes)
             where="--exclude",
             fix="leave it out: subtypes chosen by outcome could not be compared in outcome",
         )
-    table = clustering.factor_associations(_table(scores["score"]), clinical, columns)
+    table = clustering.factor_associations(table_of(scores["score"]), clinical, columns)
     followers = clustering.following(table)
     kept = ~scores.indexes["factor"].isin(followers)
     if not kept.any():
@@ -165,7 +167,7 @@ def _some(features: pd.Index, rng: np.random.Generator) -> np.ndarray:
     return np.sort(features.argsort()[drawn])
 
 
-def _ready(model: xr.DataTree, prepared: xr.DataTree) -> xr.DataTree:
+def ready(model: xr.DataTree, prepared: xr.DataTree) -> xr.DataTree:
     """The layers, prepared as they were for the factors."""
     learnt, here = cohort.node(model, "factors").indexes["sample"], cohort.samples(prepared)
     absent = learnt[~learnt.isin(here)]
@@ -180,7 +182,7 @@ def _ready(model: xr.DataTree, prepared: xr.DataTree) -> xr.DataTree:
 
 def _values(ready: xr.DataTree, name: str) -> pd.DataFrame:
     """Values (sample x feature) of a layer."""
-    return _table(cohort.node(ready, f"views/{name}")["value"])
+    return table_of(cohort.node(ready, f"views/{name}")["value"])
 
 
 def _named(markers: pd.DataFrame, ready: xr.DataTree) -> pd.DataFrame:
@@ -200,14 +202,14 @@ def mutations(prepared: xr.DataTree) -> pd.DataFrame:
     for name in view_names(prepared):
         view = cohort.node(prepared, f"views/{name}")
         if view.attrs.get("kind") == "mutation":
-            hit = _table(view["value"].compute()) > 0
+            hit = table_of(view["value"].compute()) > 0
             often = hit.sum().sort_values(ascending=False, kind="stable").head(MOST_GENES)
             kept = often.index[often >= max(LEAST_MUTATED * len(hit), FEWEST_MUTATED)]
             columns.append(hit[kept].astype(float).add_suffix(" mutation"))
     return pd.concat(columns, axis=1) if columns else pd.DataFrame()
 
 
-def _table(values: xr.DataArray) -> pd.DataFrame:
+def table_of(values: xr.DataArray) -> pd.DataFrame:
     """Samples in rows."""
     across = next(str(dim) for dim in values.dims if dim != "sample")
     ordered = values.transpose("sample", across)
@@ -321,7 +323,7 @@ def replicated(reference: Path, factors: Path | None, new: xr.DataTree, seed: in
     }
     if assigned.size:
         here = {name: cohort.node(new, f"views/{name}").indexes["sample"] for name in view_names(new)}
-        tables |= meaning(assigned, clinical, _table(scores["score"]), here, mutations(new))
+        tables |= meaning(assigned, clinical, table_of(scores["score"]), here, mutations(new))
     return _with(xr.DataTree.from_dict({"/factors": describe(scores, "factors")}), tables)
 
 

@@ -19,6 +19,8 @@ from omics.schema import UsageError
 
 T = TypeVar("T")
 
+#: Several files.
+Paths = tuple[Path, ...]
 #: One number, several to choose from, or a number that is found.
 Numbers = int | tuple[int, ...] | Literal["auto"]
 
@@ -157,6 +159,33 @@ class Subtypes:
     )
 
 
+@dataclass(frozen=True)
+class Interpret:
+    """What factors and subtypes mean."""
+
+    n_features: int = setting(50, "Leading features listed by factor, subtype and layer.", minimum=1)
+    sets: tuple[Path, ...] | None = setting(None, "Gene sets: GMT files.", metavar="GMT,...")
+    preranked: bool = setting(False, "Also test gene sets on rankings of genes, by GSEApy.")
+    adjust: tuple[str, ...] | None = setting(
+        None, "Clinical columns, site say, for which differences of subtypes are adjusted."
+    )
+    mutations: Path | None = setting(None, "Calls of the patients: MAF (gz or not); without it, genes alone are known.")
+    relapse_mutations: Path | None = setting(None, "Calls at relapse: MAF; pairs are patients who are in both.")
+    relapse_sequenced: Path | None = setting(
+        None, "Samples sequenced at relapse, one a line; without it, those with a call."
+    )
+    megabases: float | None = setting(None, "Size of what was sequenced, for the burden.", minimum=0.0)
+    germline: Path | None = setting(None, "Germline variants: TSV with sample, gene, variant, sample_type.")
+    tables: tuple[Path, ...] | None = setting(
+        None, "Knowledge tables of your own, in the form of ours.", metavar="TSV,..."
+    )
+    horizon: float = setting(5.0, "Years within which a relapse counts where mutations are compared.", minimum=0.0)
+    timepoint: str = setting("diagnosis", "Timepoint of the mutations.", choices=("diagnosis", "relapse"))
+    on_duplicate: str = setting(
+        "error", "What to do with several samples of a patient in a MAF.", choices=("error", "first", "mean")
+    )
+
+
 ENDPOINTS = (
     "relapse",
     "event_free",
@@ -250,7 +279,7 @@ class Config:
         Seed of every random step.
     clinical : mapping
         Canonical name -> column of the clinical file, or a table with ``column``, ``unit``, ``values``.
-    ingest, prepare, factors, subtypes : settings
+    ingest, prepare, factors, subtypes, interpret : settings
         Settings of the steps.
     evaluate, train : settings or None
         None where the step is not asked for.
@@ -264,6 +293,7 @@ class Config:
     prepare: Prepare = field(default_factory=Prepare)
     factors: Factors = field(default_factory=Factors)
     subtypes: Subtypes = field(default_factory=Subtypes)
+    interpret: Interpret = field(default_factory=Interpret)
     evaluate: Evaluate | None = None
     train: Train | None = None
 
@@ -273,6 +303,7 @@ _SECTIONS: Mapping[str, type] = {
     "prepare": Prepare,
     "factors": Factors,
     "subtypes": Subtypes,
+    "interpret": Interpret,
     "evaluate": Evaluate,
     "train": Train,
 }
@@ -386,7 +417,7 @@ def _refuse_outside(value: Any, spec: Field[Any], where: str) -> None:
 
 
 def value_type(hint: Any) -> Any:
-    """The type of a setting without ``None``: int, float, bool, str, Path, ``tuple[str, ...]`` or `Numbers`."""
+    """The type of a setting without ``None``."""
     if get_origin(hint) in (Union, UnionType) and hint != Numbers:
         return next(part for part in get_args(hint) if part is not type(None))
     return hint
@@ -398,6 +429,8 @@ def _converted(value: Any, hint: Any, where: str, folder: Path) -> Any:
         return folder / Path(value).expanduser()
     if kind is float and type(value) in (int, float):
         return float(value)
+    if kind == Paths and isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(folder / Path(item).expanduser() for item in value)
     if get_origin(kind) is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
     if kind in (int, bool, str) and type(value) is kind:
@@ -429,4 +462,6 @@ def parameters(settings: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return value.name
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import click
 
-from pipelines.config import Numbers, value_type
+from pipelines.config import Numbers, Paths, value_type
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -36,6 +36,16 @@ class Names(click.ParamType):
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """What help shows."""
         return "NAME,..."
+
+
+class Files(click.ParamType):
+    """Comma-separated paths."""
+
+    name = "files"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
+        """Split the text."""
+        return tuple(Path(part.strip()) for part in value.split(",")) if isinstance(value, str) else tuple(value)
 
 
 class NumbersType(click.ParamType):
@@ -218,6 +228,8 @@ def _declaration(spec: Any, hint: Any) -> dict[str, Any]:
 def _type(spec: Any, kind: Any) -> Any:
     """What Click makes of the text of an option."""
     choices, minimum = spec.metadata["choices"], spec.metadata["minimum"]
+    if kind == Paths:
+        return Files()
     if kind == Numbers:
         return NumbersType(minimum)
     if kind in (int, float):

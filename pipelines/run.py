@@ -105,6 +105,9 @@ def plan(
             step("subtypes", steps.subtypes, "factors", "subtypes", chosen.subtypes, **random), at["prepared"]
         ),
     ]
+    settings = _calls(chosen)
+    asked = step("interpret", steps.interpret, "factors", "interpretation", settings, **random)
+    graph.append(_interpreting(asked, at, settings))
     if chosen.evaluate:
         graph.append(step("evaluate", steps.evaluate, "prepared", "evaluation", chosen.evaluate, **random))
     if chosen.train:
@@ -118,6 +121,25 @@ def plan(
 def _with_layers(step: Step, prepared: Path) -> Step:
     """The subtypes, with the prepared layers as an input: their markers, and who lacks which."""
     return replace(step, inputs={**step.inputs, "prepared": prepared}, make=partial(step.make, prepared=prepared))
+
+
+def _calls(chosen: config.Config) -> config.Interpret:
+    """Settings of the interpretation, with the mutations that were ingested, unless it names others."""
+    settings, raw = chosen.interpret, chosen.ingest
+    if settings.mutations is not None or raw.mutations is None:
+        return settings
+    return replace(settings, mutations=raw.mutations, timepoint=raw.timepoint, on_duplicate=raw.on_duplicate)
+
+
+def _interpreting(step: Step, at: Mapping[str, Path], settings: config.Interpret) -> Step:
+    """The interpretation, with the layers, the subtypes, and the user's files as inputs."""
+    artefacts = {role: at[role] for role in ("prepared", "subtypes")}
+    given = {name: value for name, value in vars(settings).items() if isinstance(value, Path)}
+    several = {
+        f"{name} {i + 1}": path for name in ("sets", "tables") for i, path in enumerate(vars(settings)[name] or ())
+    }
+    _refuse_missing(given | several)
+    return replace(step, inputs={**step.inputs, **artefacts, **given, **several}, make=partial(step.make, **artefacts))
 
 
 def _training(step: Step, chosen: config.Config) -> Step:

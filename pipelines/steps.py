@@ -22,7 +22,7 @@ from omics import prepare as preparation
 from omics.artefact import Provenance, publish, read_manifest, read_run, verify
 from omics.factors import MOFA
 from omics.schema import DataError, UsageError
-from pipelines import checkpoints, clusters, config, console
+from pipelines import checkpoints, clusters, config, console, interpretation
 from pipelines.checkpoints import Resume
 
 Progress = Callable[[str, int], None]
@@ -33,6 +33,7 @@ NAMES: Mapping[str, str] = {
     "prepared": "prepared.zarr",
     "factors": "factors.zarr",
     "subtypes": "subtypes.zarr",
+    "interpretation": "interpretation.zarr",
     "evaluation": "evaluation.zarr",
     "model": "model",
 }
@@ -118,6 +119,32 @@ def subtypes(
         layers = cohort.open(prepared, noun="prepared") if prepared else None
         earlier = cohort.open(match, noun="subtypes") if match else None
         write(_merged(clusters.found(model, settings, seed, layers, earlier), _clinical(model)))
+
+
+def interpret(
+    source: Path,
+    output: Path,
+    settings: config.Interpret,
+    *,
+    prepared: Path,
+    subtypes: Path | None = None,
+    seed: int,
+    overwrite: bool = False,
+) -> None:
+    """Say what factors and subtypes mean: genes, gene sets, mutations, resistance, targets."""
+    germline = interpretation.check(settings)
+    parameters = {**config.parameters(settings), "seed": seed}
+    more = [prepared, *([subtypes] if subtypes else [])]
+    files = [value for value in vars(settings).values() if isinstance(value, Path)]
+    files += [*(settings.sets or ()), *(settings.tables or ())]
+    with _published("interpretation", output, source, parameters, overwrite, more, files) as write:
+        model = cohort.open(source, noun="factors")
+        layers = cohort.open(prepared, noun="prepared")
+        label = None
+        if subtypes:
+            label = cohort.node(cohort.open(subtypes, noun="subtypes"), "subtypes")["label"].to_series()
+        given = interpretation.Given(model, layers, label, settings, seed)
+        write(_merged(interpretation.interpreted(given, germline), _clinical(layers)))
 
 
 def replicate(
@@ -227,8 +254,10 @@ def present(folder: Path) -> dict[str, Path]:
     return found
 
 
-def write_report(artefacts: Mapping[str, Path], output: Path, *, title: str, overwrite: bool = False) -> None:
-    """Write one HTML page of artefacts, given by noun."""
+def write_report(
+    artefacts: Mapping[str, Path], output: Path, *, title: str, overwrite: bool = False, export_plots: bool = False
+) -> None:
+    """Write one HTML page of artefacts, given by noun, and their numbers beside it."""
     trees = {noun: cohort.open(path, noun=noun, hashes=True) for noun, path in artefacts.items() if noun != "model"}
     manifests = {noun: {**read_manifest(path), "run": read_run(path)} for noun, path in artefacts.items()}
     report.write_report(
@@ -241,6 +270,7 @@ def write_report(artefacts: Mapping[str, Path], output: Path, *, title: str, ove
         evaluation=trees.get("evaluation"),
         manifests=manifests,
         overwrite=overwrite,
+        export_plots=export_plots,
     )
 
 
@@ -255,12 +285,13 @@ def _published(
     parameters: Mapping[str, Any],
     overwrite: bool,
     more: Iterable[Path] = (),
+    files: Iterable[Path] = (),
 ) -> Iterator[Callable[[xr.DataTree], None]]:
     """Claim `output`, yield what writes its tree, publish; damaged sources are refused before the work."""
     sources = [source, *more]
     for one in sources:
         verify(one, hashes=True)
-    with publish(output, Provenance(noun, parameters, sources), overwrite=overwrite) as staging:
+    with publish(output, Provenance(noun, parameters, [*sources, *files]), overwrite=overwrite) as staging:
         yield partial(cohort.write_tree, folder=staging)
 
 

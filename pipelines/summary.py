@@ -154,12 +154,38 @@ def _model(tree: xr.DataTree) -> Figures:
     return {"card": json.loads(tree.attrs["card"])}
 
 
+#: Rows of a table of an interpretation that are shown.
+_SHOWN = 10
+#: Tables of an interpretation whose rows are hypotheses, sorted by p-value or rank.
+_TESTS = (
+    "associations", "factor_sets", "subtype_sets", "ranked_sets", "cpg_sets", "concordance", "gene_pairs",
+    "mutation_subtypes", "mutation_relapse", "evolution_genes", "evolution_unpaired",
+)  # fmt: skip
+
+
+def _interpretation(tree: xr.DataTree) -> Figures:
+    tables = {name: records(tree, name) for name in tree.children if name not in ("clinical", "differential")}
+    tests = {name: tables[name] for name in _TESTS if name in tables}
+    found = {name: sum((row["q_value"] or 1) <= 0.05 for row in rows) for name, rows in tests.items()}
+    first = {
+        name: [row for row in rows if row["rank"] <= 3] for name, rows in tables.items() if name == "factor_features"
+    }
+    return {
+        "note": "for research only; leads to be looked into, no advice on treatment",
+        "rows": {name: len(tables[name]) for name in sorted(tables)},
+        "q_below_0.05": found,
+        **first,
+        **{name: sorted(rows, key=lambda row: row["p_value"])[:_SHOWN] for name, rows in tests.items()},
+    }
+
+
 _FIGURES: Mapping[str, Callable[[xr.DataTree], Figures]] = {
     "cohort": _cohort,
     "prepared": _cohort,
     "factors": _factors,
     "subtypes": summary_subtypes.subtypes,
     "replication": summary_subtypes.replication,
+    "interpretation": _interpretation,
     "evaluation": _evaluation,
     "model": _model,
 }

@@ -26,6 +26,10 @@ ROOT = Path(__file__).parent.parent
         ),
         ("nested", {"vs_mofapy2", "fits", "two_workers"}),
         ("structure", {"ari", "k_right", "null_rejected"}),
+        (
+            "interpretation",
+            {f"{what}_{name}" for what in ("sets", "drivers", "gained") for name in ("power", "fdr")} | {"null_ks"},
+        ),
         ("resampling", {"vs_sklearn", "seconds", "peak_gib"}),
     ],
 )

@@ -25,7 +25,9 @@ LEAVES = {
     "cohort": {"schema", "artefact", "blocks"},
     "simulate": {"schema", "blocks"},
 }
-ROOMS = {room: set(LEAVES) for room in ("read", "prepare", "factors", "subtypes", "outcome", "interpret", "report", "export")}
+ROOMS = {
+    room: set(LEAVES) for room in ("read", "prepare", "factors", "subtypes", "outcome", "interpret", "report", "export")
+}
 PREDICT = {"predict": {*LEAVES, "prepare", "factors", "subtypes", "outcome"}}
 MAY_IMPORT = {**LEAVES, **ROOMS, **PREDICT}
 

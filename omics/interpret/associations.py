@@ -17,13 +17,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu
 
 from omics.columns import FEWEST_LEVELS, MOST_LEVELS, TIME, as_levels, is_categorical, is_technical
 from omics.interpret.mutation_calls import typed
-from omics.interpret.sets import refuse_duplicates
-from omics.schema import DataError, UsageError
-from omics.stats import kruskal, q_values, spearman
+from omics.schema import DataError, UsageError, refuse_duplicates
+from omics.stats import kruskal, mann_whitney, q_values, spearman
 
 #: Patients of known value that a variable needs, and that a level needs to be looked at.
 FEWEST_KNOWN, RARE = 10, 3
@@ -153,7 +151,7 @@ def _tests(scores: pd.DataFrame, name: str, column: pd.Series, names: pd.Index) 
     kind, level = (LEVELS if categorical else NUMBER), ""
     if categorical and n_levels == FEWEST_LEVELS:
         kind, level = TWO_LEVELS, max(value.unique(), key=float if number else str)
-        effect, p = _mann_whitney(score, (value == level).to_numpy())
+        effect, p = mann_whitney(score, (value == level).to_numpy())
     else:
         effect, p = (kruskal if categorical else spearman)(score, value.to_numpy())
     for factor, one, its_p in zip(scores.columns, effect, p, strict=True):
@@ -169,13 +167,6 @@ def _is_no_variable(name: str, known: pd.Series, names: pd.Index) -> bool:
 
 def _frequent(text: pd.Series) -> pd.Series:
     return text[text.map(text.value_counts()) >= RARE]
-
-
-def _mann_whitney(score: np.ndarray, inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """AUC and p-value of each factor, one by one: whether a p-value is exact is a matter of its own ties."""
-    results = [mannwhitneyu(one[inside], one[~inside]) for one in score.T]
-    u, p = np.array([(one.statistic, one.pvalue) for one in results]).T
-    return u / (inside.sum() * (~inside).sum()), p
 
 
 # --- times to events ----------------------------------------------------------------------------------------------

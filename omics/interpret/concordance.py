@@ -26,8 +26,7 @@ from scipy.stats import rankdata
 from omics.blocks import each, features_per_block, here, slices
 from omics.columns import as_levels
 from omics.interpret.genesets import split_symbols
-from omics.interpret.sets import refuse_duplicates
-from omics.schema import DataError, UsageError
+from omics.schema import DataError, UsageError, refuse_duplicates
 from omics.stats import q_values
 
 #: Columns of :func:`concordant_pairs`.

@@ -22,15 +22,13 @@ import xarray as xr
 from scipy.special import digamma, polygamma, stdtr
 
 from omics.blocks import map_blocks
-from omics.columns import as_levels, is_categorical
-from omics.interpret.mutation_calls import in_order
-from omics.interpret.sets import refuse_duplicates
-from omics.schema import DataError, UsageError
+from omics.columns import as_levels, in_order, is_categorical
+from omics.schema import DataError, UsageError, refuse_duplicates
 from omics.stats import q_values
 
 #: Fewest patients of a subtype, and of the others, who have a value.
 FEWEST = 3
-#: Columns of :func:`leading`.
+#: Columns of :func:`most_different`.
 COLUMNS = ["subtype", "feature", "gene", "difference", "statistic", "p_value", "q_value", "rank"]
 
 # what a variance is raised to before its logarithm is taken, as a share of the median
@@ -171,7 +169,7 @@ def differential(values: xr.DataArray, labels: pd.Series, covariates: pd.DataFra
     )
 
 
-def leading(dataset: xr.Dataset, n: int) -> pd.DataFrame:
+def most_different(dataset: xr.Dataset, n: int) -> pd.DataFrame:
     """The features that differ most, of each subtype.
 
     Parameters

@@ -20,13 +20,13 @@ as altering if any of the repeats says so. Calls of unknown variant are never ta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 
-from omics.schema import DataError
+from omics.columns import in_order as in_order  # four modules still look for it here
+from omics.schema import DataError, refuse_duplicates
 
 #: Classes that leave the protein as it is, in lower case: all others, ITD and fusions among them, alter the gene.
 SILENT = frozenset(
@@ -63,9 +63,7 @@ def ids(sequenced: Iterable[str], where: str = "sequenced") -> pd.Index:
     found = pd.Index(list(sequenced), dtype=object).astype(str).sort_values()
     if found.empty:
         raise DataError("there is no sequenced sample", where=where, fix="give the ids of all samples sequenced")
-    if not found.is_unique:
-        twice = found[found.duplicated()][0]
-        raise DataError(f"duplicate sample: {twice}", where=where, fix="every sample must occur once")
+    refuse_duplicates(found, "sample", where)
     return found
 
 
@@ -157,13 +155,6 @@ def carriers(altering: pd.DataFrame, samples: pd.Index, genes: pd.Index | None =
 def often(carried: pd.DataFrame, least: int) -> pd.DataFrame:
     """The genes of :func:`carriers` with at least so many carriers."""
     return carried.loc[:, carried.sum(axis=0) >= least]
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Names sorted as people do: S2 before S10."""
-    return sorted(
-        names, key=lambda name: [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name)]
-    )
 
 
 def typed(table: pd.DataFrame, **kinds: Iterable[str]) -> pd.DataFrame:

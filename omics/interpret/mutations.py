@@ -16,7 +16,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from omics.interpret.mutation_calls import carriers, checked, ids, in_order, often, typed
+from omics.columns import in_order
+from omics.interpret.mutation_calls import carriers, checked, ids, often, typed
+from omics.interpret.patients import labels_of
 from omics.schema import DataError, UsageError
 from omics.stats import fisher, odds_ratio, q_values
 
@@ -97,7 +99,7 @@ def oncoprint(
     altering = checked(calls, samples).query("altering")
     genes = _frequencies(altering, len(samples)).head(top).reset_index(drop=True)
     shown = pd.Index(genes["gene"])
-    subtype = _labels(labels, samples) if labels is not None else pd.Series("", samples, dtype=object)
+    subtype = labels_of(labels, samples)
     order = _memo_sort(carriers(altering, samples, shown), subtype)
     cells = _cells(altering[altering["gene"].isin(shown)])
     rows, columns = shown.get_indexer(pd.Index(cells["gene"])), order.get_indexer(pd.Index(cells["sample"]))
@@ -274,7 +276,7 @@ def enriched(calls: pd.DataFrame, sequenced: Iterable[str], labels: pd.Series, m
         raise UsageError(f"min_mutated is {min_mutated}", where="enriched", fix="a gene has at least one carrier")
     samples = ids(sequenced)
     carried = carriers(checked(calls, samples), samples)
-    label = _labels(labels, samples)
+    label = labels_of(labels, samples)
     label = label[label != ""]
     if label.empty:
         raise DataError("no sequenced sample has a label", where="labels", fix="are the ids those of the calls?")
@@ -353,13 +355,3 @@ def with_event(calls: pd.DataFrame, sequenced: Iterable[str], event: pd.Series, 
     table = enriched(calls, sequenced, label, min_mutated)
     table = table[table["subtype"] == EVENT].reset_index(drop=True)  # the other half of the table is its mirror
     return table.assign(q_value=q_values(table["p_value"].to_numpy())).drop(columns="subtype")
-
-
-def _labels(labels: pd.Series, samples: pd.Index) -> pd.Series:
-    """Subtype of each sequenced sample as text; empty where there is none."""
-    index = pd.Index(labels.index, dtype=object).astype(str)
-    if not index.is_unique:
-        twice = index[index.duplicated()][0]
-        raise DataError(f"duplicate sample: {twice}", where="labels", fix="every sample must have one label")
-    values = labels.set_axis(index).reindex(samples).astype(object)
-    return values.where(values.notna(), "").astype(str).astype(object)

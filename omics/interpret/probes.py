@@ -24,8 +24,7 @@ from scipy.stats import false_discovery_control, nchypergeom_wallenius
 from sklearn.isotonic import IsotonicRegression
 
 from omics.interpret.genesets import LARGEST, SMALLEST, membership, split_symbols
-from omics.interpret.sets import refuse_duplicates
-from omics.schema import DataError
+from omics.schema import DataError, refuse_duplicates
 
 #: Columns of :func:`cpg_enrichment`.
 COLUMNS = ["set", "n_genes", "n_hit", "expected", "p_value", "q_value"]

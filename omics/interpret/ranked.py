@@ -20,8 +20,8 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from omics.interpret.genesets import BETWEEN, LARGEST, LISTED, SMALLEST, membership
-from omics.interpret.sets import COLUMNS, refuse_duplicates
-from omics.schema import DataError, UsageError
+from omics.interpret.sets import COLUMNS
+from omics.schema import DataError, UsageError, refuse_duplicates
 
 #: What a statistic of 0 is taken for, as a share of the largest: a set of nothing but 0 has no running sum.
 NEARLY_NOTHING = 1e-12

@@ -1,8 +1,8 @@
 """Which gene sets follow a factor: a competitive test that knows that the genes of a set are correlated.
 
 The genes of a process rise and fall together, whatever moves them. Where a factor happens to follow one of them it
-follows all, so that a test that takes genes for independent finds sets in noise. Here the variance of the mean of a
-set is inflated by the correlation that its genes have beside the factor.
+follows all, so that a test that takes genes for independent finds sets in noise. Here the difference between the mean
+of a set and that of all other genes has the variance that their correlations beside the factor give it.
 
 References
 ----------
@@ -23,7 +23,7 @@ from scipy.special import stdtr
 from scipy.stats import false_discovery_control
 
 from omics.interpret.genesets import BETWEEN, LARGEST, LISTED, SMALLEST, membership, split_symbols
-from omics.schema import DataError, UsageError
+from omics.schema import DataError, UsageError, refuse_duplicates
 
 #: Columns of every table of sets that are tested on a factor or a ranking.
 COLUMNS = ["factor", "set", "direction", "n_genes", "statistic", "p_value", "q_value", "leading"]
@@ -64,15 +64,12 @@ class SetTest(NamedTuple):
         Difference of the means of the features inside and outside, by its standard error.
     p_value : numpy.ndarray, shape (direction, set)
         One row for each of :data:`DIRECTIONS`.
-    correlation : numpy.ndarray, shape (set,)
-        Mean correlation between the features of the set, beside the factor.
     outside : numpy.ndarray, shape (set,)
         Mean statistic of the features outside.
     """
 
     t: np.ndarray
     p_value: np.ndarray
-    correlation: np.ndarray
     outside: np.ndarray
 
 
@@ -93,19 +90,20 @@ def factor_enrichment(
     With :math:`z_j` the statistic of feature `j`, `m` of the `p` features inside the set and `n` samples,
 
     .. math::
-        t = \frac{\bar z_\text{in} - \bar z_\text{out}}{s \sqrt{v / m + 1 / (p - m)}},\qquad
-        v = \max\{1,\ 1 + (m - 1)\, \bar\rho\},
+        t = \frac{\bar z_\text{in} - \bar z_\text{out}}{s \sqrt{\max\{v,\ 1 / m + 1 / (p - m)\}}},\qquad
+        v = \frac{(p - 2)\, \| \bar u_\text{in} - \bar u_\text{out} \|^2}
+                 {p - m \| \bar u_\text{in} \|^2 - (p - m) \| \bar u_\text{out} \|^2},
 
-    where `s` is the standard deviation of `z` inside and outside, pooled, and :math:`\bar\rho` the mean correlation
-    of two features of the set after the factor was regressed out of both. It is compared with Student's t of
-    :math:`\min(n - 2,\ p - 2)` degrees of freedom, on either side and on both. As `u`, the residuals of length 1, give
-
-    .. math:: 1 + (m - 1)\, \bar\rho = \frac{1}{m} \Big\| \sum_{j \in \text{set}} u_j \Big\|^2,
-
+    where `s` is the standard deviation of `z` inside and outside, pooled, and :math:`\bar u` the mean of the features'
+    residuals, of length 1, after the factor was regressed out. With `R` their correlations, and `a` the weights of the
+    difference (:math:`1 / m` inside, :math:`-1 / (p - m)` outside), :math:`a^\top R a` above is the variance of the
+    difference, and below is what the correlations leave of :math:`s^2`: what all genes share (the depth of sequencing,
+    a few genes that take most of the reads) moves neither. It is compared with Student's t of
+    :math:`\min(n - 2,\ p - 2)` degrees of freedom, on either side and on both. Where no genes outside are correlated
+    this is CAMERA's test, with the inflation :math:`1 + (m - 1) \bar\rho`. As only sums of residuals are needed,
     no matrix of correlations is made. Features without a gene, or that do not vary, are left out; a gap counts as the
     feature's mean. A feature of several genes is in the sets of each. "Two-sided" is a shift of the mean, up or down,
-    and not some genes up and others down. Correlation between the genes outside is left aside, as in CAMERA: where
-    everything correlates with everything the test says too little, not too much.
+    and not some genes up and others down.
 
     Parameters
     ----------
@@ -187,28 +185,33 @@ def set_test(z: np.ndarray, r: np.ndarray, x: np.ndarray, in_set: csr_array) -> 
     outside = -inside * m / (p - m)
     difference = inside - outside
     within = np.maximum(z @ z - difference**2 * m * (p - m) / p, 0.0) / (p - 2)
-    inflation = _inflation(r, x, in_set)
-    error = np.sqrt(within * (np.maximum(inflation, 1.0) / m + 1 / (p - m)))
+    error = np.sqrt(within * np.maximum(_variance(r, x, in_set), 1 / m + 1 / (p - m)))
     t = np.divide(difference, error, out=np.zeros(len(m)), where=error > 0)
     df = min(x.shape[1] - 2, p - 2)
     up, down = stdtr(df, -t), stdtr(df, t)
-    correlation = np.divide(inflation - 1, m - 1, out=np.zeros(len(m)), where=m > 1)
-    return SetTest(t, np.array([up, down, np.minimum(2 * np.minimum(up, down), 1.0)]), correlation, outside + centre)
+    return SetTest(t, np.array([up, down, np.minimum(2 * np.minimum(up, down), 1.0)]), outside + centre)
 
 
-def _inflation(r: np.ndarray, x: np.ndarray, in_set: csr_array) -> np.ndarray:
-    r"""`1 + (m - 1)` times the mean correlation of residuals, for each set.
+def _variance(r: np.ndarray, x: np.ndarray, in_set: csr_array) -> np.ndarray:
+    r"""Variance of the difference of means, by that within, which the correlations of residuals foretell of each set.
 
-    The sum of the residuals of length 1 is :math:`\sum_j w_j (x_j - r_j f)`, :math:`w_j = (1 - r_j^2)^{-1/2}`. As `f`
-    has length 1 and :math:`f^T x_j = r_j`, its square is that of :math:`\sum_j w_j x_j` less that of
+    The sum of residuals of length 1 is :math:`\sum_j w_j (x_j - r_j f)`, :math:`w_j = (1 - r_j^2)^{-1/2}`. As `f` has
+    length 1 and :math:`f^\top x_j = r_j`, the product of two such sums is that of :math:`\sum_j w_j x_j` less that of
     :math:`\sum_j w_j r_j`.
     """
     left = 1 - r**2
     w = np.divide(1.0, np.sqrt(left), out=np.zeros_like(left), where=left > _NOTHING)
     scaled = in_set.copy()
     scaled.data = w[in_set.indices]
-    total, along = scaled @ x, scaled @ r
-    return np.asarray(((total**2).sum(axis=1) - along**2) / np.diff(in_set.indptr))
+    total, along = scaled @ x, scaled @ r  # (set, sample), (set,)
+    total_all, along_all = w @ x, w @ r
+    p, m = len(r), np.diff(in_set.indptr)
+    inside = (total**2).sum(axis=1) - along**2
+    with_all = total @ total_all - along * along_all
+    outside = total_all @ total_all - along_all**2 - 2 * with_all + inside
+    between = inside / m**2 - 2 * (with_all - inside) / (m * (p - m)) + outside / (p - m) ** 2
+    within = (np.count_nonzero(w) - inside / m - outside / (p - m)) / (p - 2)
+    return np.divide(between, within, out=np.zeros(len(m)), where=within > _NOTHING)
 
 
 def _transformed(r: np.ndarray, statistic: str, measured: _Measured) -> np.ndarray:
@@ -242,13 +245,6 @@ def _refuse(statistic: str, weights: pd.DataFrame | None) -> None:
         )
     if weights is not None:
         refuse_duplicates(weights.index, "feature", "weights")
-
-
-def refuse_duplicates(index: pd.Index, noun: str, where: str) -> None:
-    """Raise a :class:`~omics.schema.DataError` if an id occurs twice."""
-    if not index.is_unique:
-        twice = index[index.duplicated()][0]
-        raise DataError(f"duplicate {noun}: {twice}", where=where, fix=f"every {noun} must occur once")
 
 
 def _measured(

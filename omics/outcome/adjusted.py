@@ -8,15 +8,15 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammaln, ndtri
-from scipy.stats import chi2, norm
+from scipy.special import gammaln
+from scipy.stats import chi2
 
 from omics.outcome import covariates as known
 from omics.outcome.covariates import EVENTS_PER_PARAMETER, GROUP, SITE, Covariates
 from omics.outcome.curves import CENSORED, RELAPSE, risk_table
 from omics.outcome.endpoints import ENDPOINTS, endpoint, supported
 from omics.outcome.finegray import FineGray, fit_fine_gray
-from omics.outcome.regression import cox, proportional_hazards_test
+from omics.outcome.regression import cox, proportional_hazards_test, refuse_runaway, wald
 from omics.schema import DataError
 
 #: A column of a design: the covariate, and its level or "".
@@ -25,9 +25,8 @@ Column = tuple[str, str]
 _MOST_SITES = 5
 #: Share of a column's length that others leave over, below which they determine it.
 _DEPENDENT = 1e-6
-#: As in :mod:`omics.outcome.regression`: such a coefficient, per standard deviation, is on its way to infinity.
-_RUNAWAY = 15.0
 
+_ESTIMATES = ["hazard_ratio", "lower", "upper", "p_value"]
 _TERMS = {
     "endpoint": "object", "model": "object", "adjusted": "int64", "term": "object", "group": "object",
     "hazard_ratio": "float64", "lower": "float64", "upper": "float64", "p_value": "float64", "n": "int64",
@@ -204,8 +203,7 @@ def _tested(task: _Task, model: str, with_covariates: bool) -> tuple[_Fit | None
     }  # fmt: skip
     try:
         _refuse(task, model, with_covariates)
-        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # what diverges is refused, and said so
-            fit = _fine_gray(task) if model == "fine_gray" else _cox(task)
+        fit = _fine_gray(task) if model == "fine_gray" else _cox(task)
     except (DataError, np.linalg.LinAlgError) as error:
         why = error.what if isinstance(error, DataError) else "the information is singular"
         return None, row | {"remark": "; ".join([*covariates.remarks, f"not fitted: {why}"])}
@@ -272,17 +270,15 @@ def _partial(task: _Task, x: pd.DataFrame) -> tuple[pd.DataFrame, float]:
 
     With Y at risk and d events at each time, Efron's likelihood of no effect is ``sum log (Y - d)! / Y!``.
     """
-    o, columns = task.outcome, ["hazard_ratio", "lower", "upper", "p_value"]
+    o = task.outcome
     if len(x.columns):
         fit = cox(o["time"], o["event"], _flat(x), cause=RELAPSE, entry=o["entry"], strata=task.strata)
-        if fit.table["se"].isna().any():
-            raise DataError("a coefficient has no finite interval")
-        return fit.table[columns].set_axis(x.columns), fit.log_likelihood
+        return fit.table[_ESTIMATES].set_axis(x.columns), fit.log_likelihood
     total = 0.0
     for _, part in o.groupby(_strata(task)):
         table = risk_table(part["time"], part["happened"], cause=1, entry=part["entry"])
         total += float((gammaln(table.at_risk - table.events + 1) - gammaln(table.at_risk + 1)).sum())
-    return pd.DataFrame(columns=columns, index=x.columns, dtype=float), total
+    return pd.DataFrame(columns=_ESTIMATES, index=x.columns, dtype=float), total
 
 
 def _proportional(task: _Task, x: pd.DataFrame) -> float:
@@ -297,7 +293,7 @@ def _proportional(task: _Task, x: pd.DataFrame) -> float:
         tests = proportional_hazards_test(
             o["time"], o["event"], table, cause=RELAPSE, entry=o["entry"], strata=task.strata
         )
-    except np.linalg.LinAlgError:  # all events at one time: nothing can change
+    except DataError:  # all events at one time: nothing can change
         return np.nan
     return float(tests.loc[tests["term"] == GROUP, "p_value"].item())
 
@@ -311,10 +307,12 @@ def _fine_gray(task: _Task) -> _Fit:
     if o["happened"].sum() < len(kept.columns):
         raise DataError(f"{o['happened'].sum()} events for {len(kept.columns)} coefficients")
     own = np.array([_is_group(column) for column in _columns(kept)])
-    sure = [column in told.estimable and not _is_group(column, task.silent) for column in _columns(kept)]
+    sure = np.array([column in told.estimable and not _is_group(column, task.silent) for column in _columns(kept)])
     fit = _subdistribution(task, kept)
-    _refuse_runaway(fit.coefficient[sure] * kept.to_numpy().std(axis=0)[sure])
-    found = _wald(fit.coefficient, np.sqrt(np.diag(fit.variance))).set_axis(kept.columns)[sure]
+    names = [str(name) for name in _flat(kept.loc[:, sure])]
+    refuse_runaway(fit.coefficient[sure], kept.to_numpy()[:, sure], names)
+    table = wald(names, fit.coefficient[sure], fit.variance[np.ix_(sure, sure)])
+    found = table[_ESTIMATES].set_axis(kept.columns[sure])
     df, remarks, estimates = _judged(task, told, found, task.silent)
     if task.silent:
         without = _subdistribution(task, kept.loc[:, ~own]).log_likelihood if not own.all() else fit.log_likelihood_null
@@ -331,17 +329,6 @@ def _subdistribution(task: _Task, x: pd.DataFrame) -> FineGray:
     design = x.to_numpy()
     time, event = task.outcome["time"].to_numpy(float), task.outcome["event"].to_numpy()
     return fit_fine_gray(time, event, design - design.mean(axis=0), RELAPSE)
-
-
-def _refuse_runaway(size: np.ndarray) -> None:
-    if not np.isfinite(size).all() or np.abs(size).max(initial=0.0) > _RUNAWAY:
-        raise DataError("a covariate separates those with an event from those without: it has no finite coefficient")
-
-
-def _wald(coefficient: np.ndarray, se: np.ndarray) -> pd.DataFrame:
-    width = ndtri(0.975) * se
-    ends = {"lower": np.exp(coefficient - width), "upper": np.exp(coefficient + width)}
-    return pd.DataFrame({"hazard_ratio": np.exp(coefficient), **ends, "p_value": 2 * norm.sf(np.abs(coefficient / se))})
 
 
 # --- designs and rows -------------------------------------------------------------------------------------------------

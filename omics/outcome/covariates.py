@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from omics.columns import is_numeric
 from omics.outcome.endpoints import ENDPOINTS
 from omics.outcome.predictors import OUTCOME_COLUMNS
 from omics.schema import UsageError
@@ -127,7 +128,7 @@ def afforded(covariates: Covariates, happened: pd.Series, spent: int) -> Covaria
         return covariates
     table, left_out = {}, list(covariates.left_out)
     for name, column in covariates.table.items():
-        kept = _pooled(column, happened) if _is_text(column) else column
+        kept = column if is_numeric(column) else _pooled(column, happened)
         why = _too_rare(kept, happened)
         if why:
             left_out.append(f"{name} ({why})")
@@ -142,7 +143,7 @@ def afforded(covariates: Covariates, happened: pd.Series, spent: int) -> Covaria
 
 def parameters(table: pd.DataFrame) -> int:
     """Coefficients that covariates need: one for a number, one less than its levels for a text."""
-    return sum(column.nunique() - 1 if _is_text(column) else 1 for _, column in table.items())
+    return sum(1 if is_numeric(column) else column.nunique() - 1 for _, column in table.items())
 
 
 def levels(column: pd.Series, reference: str | None = None) -> list[str]:
@@ -163,11 +164,11 @@ def indicators(table: pd.DataFrame, references: Mapping[str, str] | None = None)
     columns: dict[tuple[str, str], pd.Series] = {}
     for name, column in table.items():
         term = str(name)
-        if _is_text(column):
+        if is_numeric(column):
+            columns[term, ""] = column.astype(float)
+        else:
             others = levels(column, (references or {}).get(term))[1:]
             columns |= {(term, level): (column == level).astype(float) for level in others}
-        else:
-            columns[term, ""] = column.astype(float)
     names = (
         pd.MultiIndex.from_tuples(list(columns), names=["term", "group"])
         if columns
@@ -178,12 +179,8 @@ def indicators(table: pd.DataFrame, references: Mapping[str, str] | None = None)
     )
 
 
-def _is_text(column: pd.Series) -> bool:
-    return column.dtype.kind not in "fiub"
-
-
 def _scaled(column: pd.Series) -> pd.Series:
-    if _is_text(column) or column.name == SITE:
+    if not is_numeric(column) or column.name == SITE:
         text = column.astype(object)
         return text.where(text.notna() & (text != ""), np.nan).map(str, na_action="ignore")
     floor = FLOORS.get(str(column.name))
@@ -214,8 +211,8 @@ def _pooled(column: pd.Series, happened: pd.Series) -> pd.Series:
 def _too_rare(column: pd.Series, happened: pd.Series) -> str:
     """Why a covariate cannot have a coefficient; empty if it can."""
     if column.nunique() < 2:
-        return f"no two levels with {_FEWEST_PATIENTS} patients and an event" if _is_text(column) else "one value"
-    if not _is_text(column) and column.nunique() == 2:
+        return "one value" if is_numeric(column) else f"no two levels with {_FEWEST_PATIENTS} patients and an event"
+    if is_numeric(column) and column.nunique() == 2:
         count = _counts(column, happened)
         if (count["size"] < _FEWEST_PATIENTS).any() or (count["sum"] < 1).any():
             return f"fewer than {_FEWEST_PATIENTS} patients, or no event, at one of two values"
@@ -224,7 +221,7 @@ def _too_rare(column: pd.Series, happened: pd.Series) -> str:
 
 def _cheaper(table: pd.DataFrame, happened: pd.Series) -> pd.DataFrame:
     """The table with one parameter less."""
-    divided = [name for name in table if _is_text(table[name]) and table[name].nunique() > 2]
+    divided = [name for name in table if not is_numeric(table[name]) and table[name].nunique() > 2]
     poor = [name for name in divided if _counts(table[name], happened)["sum"].min() < EVENTS_PER_PARAMETER]
     last = table.columns[-1]
     if not poor and last not in divided:
@@ -238,7 +235,7 @@ def _cheaper(table: pd.DataFrame, happened: pd.Series) -> pd.DataFrame:
 def _said(given: pd.DataFrame, usable: pd.DataFrame, left: pd.DataFrame) -> list[str]:
     """What became of the covariates, in words."""
     said = []
-    for name in (name for name in left if _is_text(left[name])):
+    for name in (name for name in left if not is_numeric(left[name])):
         members = sorted(given[name][left[name] == OTHER].unique())
         if len(members) and members != [OTHER]:
             said.append(f"{name}: {', '.join(members)} pooled as {OTHER}")

@@ -11,6 +11,7 @@ import comprisk
 import numpy as np
 
 from omics.outcome.curves import CENSORED
+from omics.schema import DataError
 
 
 class FineGray(NamedTuple):
@@ -60,6 +61,7 @@ class _Process(NamedTuple):
     information: np.ndarray
 
 
+@np.errstate(over="ignore", divide="ignore", invalid="ignore")  # what diverges is told by the coefficients
 def fit_fine_gray(time: np.ndarray, event: np.ndarray, x: np.ndarray, cause: int) -> FineGray:
     """Fit proportional subdistribution hazards.
 
@@ -72,10 +74,26 @@ def fit_fine_gray(time: np.ndarray, event: np.ndarray, x: np.ndarray, cause: int
     cause : int
         Cause of interest.
 
+    Raises
+    ------
+    DataError
+        The events do not tell the coefficients. One that is merely very large is for the caller to refuse.
+
     References
     ----------
     Fine, Gray. JASA 1999;94:496-509 (variance: section 3 and appendix).
     """
+    try:
+        return _fitted(time, event, x, cause)
+    except (RuntimeError, np.linalg.LinAlgError):  # comprisk's word for a singular information, and numpy's
+        raise DataError(
+            "the events are too few, or too much alike, to tell the coefficients",
+            where="covariates",
+            fix="leave a covariate out, or join its values",
+        ) from None
+
+
+def _fitted(time: np.ndarray, event: np.ndarray, x: np.ndarray, cause: int) -> FineGray:
     model = comprisk.FineGrayRegression(cause=cause, cencode=CENSORED, max_iter=100, gtol=1e-12)
     model.fit(x, time=time, event=event)
     beta = np.asarray(model.coef_, dtype=float)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from omics.columns import is_numeric
 from omics.outcome.endpoints import endpoint_named, relapse_timing
 from omics.schema import DataError, UsageError
 
@@ -164,7 +165,7 @@ def _known_late(clinical: pd.DataFrame, name: str, moment: float, known_at: Mapp
 def _copies(clinical: pd.DataFrame, name: str) -> str:
     """Whether the values of a column, or where it has any, follow the outcome."""
     column = clinical[name]
-    numeric = column.dtype.kind in "fiub"
+    numeric = is_numeric(column)
     codes = column if numeric else pd.Series(pd.factorize(column)[0], column.index).replace(-1, np.nan)
     for flag in ("event", "death", "relapse"):
         if flag not in clinical or clinical[flag].nunique() < 2:

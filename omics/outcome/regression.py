@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,14 +10,16 @@ import pandas as pd
 from scipy.special import ndtri
 from scipy.stats import chi2, norm
 
+from omics.columns import is_numeric
 from omics.outcome.curves import risk_table
 from omics.outcome.finegray import fit_fine_gray
 from omics.schema import DataError
 
 _STEPS = 50
 _CONVERGED = 1e-10
-#: A coefficient of this size, per standard deviation of its covariate, is on its way to infinity.
+# A coefficient of this size, per standard deviation of its covariate, is on its way to infinity.
 _RUNAWAY = 15.0
+_FIX = "leave the covariate out, or join its values"
 
 
 class Regression(NamedTuple):
@@ -99,7 +102,7 @@ def cox(
     """
     rows = _rows(time, event, covariates, cause=cause, entry=entry, strata=strata)
     beta, sums, null = _newton(rows)
-    table = _table(rows.names, beta, np.linalg.inv(sums.information), confidence)
+    table = wald(rows.names, beta, _solved(sums.information, np.eye(len(beta))), confidence)
     return Regression(table, sums.log_likelihood, null.log_likelihood, rows.n, rows.events, rows.n_missing)
 
 
@@ -152,7 +155,7 @@ def proportional_hazards_test(
         members = [j for j, name in enumerate(rows.terms) if term in (name, "GLOBAL")]
         kept = [*range(p), *(p + j for j in members)]
         part = information[np.ix_(kept, kept)]
-        statistic = float(score[kept] @ np.linalg.solve(part, score[kept]))
+        statistic = float(score[kept] @ _solved(part, score[kept]))
         df = len(members)
         found.append({"term": term, "statistic": statistic, "df": df, "p_value": float(chi2.sf(statistic, df))})
     return pd.DataFrame(found)
@@ -187,8 +190,8 @@ def fine_gray(
     """
     rows = _rows(time, event, covariates, cause=cause, entry=None, strata=None)
     fitted = fit_fine_gray(rows.time, rows.code, rows.x, cause)
-    _refuse_runaway(fitted.coefficient, rows)
-    table = _table(rows.names, fitted.coefficient, fitted.variance, confidence)
+    refuse_runaway(fitted.coefficient, rows.x, rows.names)
+    table = wald(rows.names, fitted.coefficient, fitted.variance, confidence)
     return Regression(table, fitted.log_likelihood, fitted.log_likelihood_null, rows.n, rows.events, rows.n_missing)
 
 
@@ -299,7 +302,7 @@ def _design(covariates: pd.DataFrame) -> tuple[np.ndarray, list[str], list[str]]
     columns, names, terms = [], [], []
     for name in covariates:
         values = covariates[name]
-        if values.dtype.kind in "fiub":
+        if is_numeric(values):
             columns.append(values.to_numpy(dtype=float))
             names.append(str(name))
             terms.append(str(name))
@@ -344,11 +347,11 @@ def _newton(rows: _Rows) -> tuple[np.ndarray, _Sums, _Sums]:
     beta = np.zeros(rows.x.shape[1])
     null = sums = _sums(rows.strata, beta)
     for _ in range(_STEPS):
-        step = np.linalg.solve(sums.information, sums.score)
+        step = _solved(sums.information, sums.score)
         new, tried = _shortened(rows.strata, beta, step, sums)
         moved = tried.log_likelihood - sums.log_likelihood
         beta, sums = new, tried
-        _refuse_runaway(beta, rows)
+        refuse_runaway(beta, rows.x, rows.names)
         if abs(moved) < _CONVERGED * (abs(sums.log_likelihood) + 1) and np.abs(step).max() < 1e-8:
             return beta, sums, null
     raise DataError("the regression does not converge", where="covariates", fix="use fewer, less extreme covariates")
@@ -357,21 +360,35 @@ def _newton(rows: _Rows) -> tuple[np.ndarray, _Sums, _Sums]:
 def _shortened(strata: list[_Stratum], beta: np.ndarray, step: np.ndarray, sums: _Sums) -> tuple[np.ndarray, _Sums]:
     """The step, halved until the likelihood does not fall."""
     for _ in range(20):
-        tried = _sums(strata, beta + step)
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # a step too far is told by its likelihood
+            tried = _sums(strata, beta + step)
         if tried.log_likelihood >= sums.log_likelihood - 1e-9 * (abs(sums.log_likelihood) + 1):
             break
         step = step / 2
     return beta + step, tried
 
 
-def _refuse_runaway(beta: np.ndarray, rows: _Rows) -> None:
-    size = np.abs(beta) * rows.x.std(axis=0)
-    if not np.isfinite(size).all() or size.max() > _RUNAWAY:
+def _solved(information: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """``information^-1 score``, if there is such a thing."""
+    try:
+        return np.linalg.solve(information, score)
+    except np.linalg.LinAlgError:
         raise DataError(
-            f"'{rows.names[int(np.argmax(np.nan_to_num(size, nan=np.inf)))]}' separates those with an event from those "
+            "the events are too few, or too much alike, to tell the coefficients or their change with time",
+            where="covariates",
+            fix=_FIX,
+        ) from None
+
+
+def refuse_runaway(beta: np.ndarray, x: np.ndarray, names: Sequence[str]) -> None:
+    """Raise a :class:`~omics.schema.DataError` if a coefficient is on its way to infinity; `x` is (row, covariate)."""
+    size = np.abs(beta) * x.std(axis=0)
+    if not np.isfinite(size).all() or size.max(initial=0.0) > _RUNAWAY:
+        raise DataError(
+            f"'{names[int(np.argmax(np.nan_to_num(size, nan=np.inf)))]}' separates those with an event from those "
             "without: it has no finite coefficient",
             where="covariates",
-            fix="leave the covariate out, or join its values",
+            fix=_FIX,
         )
 
 
@@ -440,18 +457,25 @@ def _transformed_times(rows: _Rows) -> Any:
     return lambda times: 1.0 - survival[np.searchsorted(table.time, times, side="left")]
 
 
-def _table(names: list[str], beta: np.ndarray, variance: np.ndarray, confidence: float) -> pd.DataFrame:
-    se = np.sqrt(np.diag(variance))
+def wald(names: Sequence[str], beta: np.ndarray, variance: np.ndarray, confidence: float = 0.95) -> pd.DataFrame:
+    """Table of :class:`Regression`; a :class:`~omics.schema.DataError` if a variance is none."""
+    square = np.diag(variance)
+    if not (square > 0).all():
+        name = names[int(np.argmin(np.nan_to_num(square, nan=-np.inf)))]
+        raise DataError(f"the coefficient of '{name}' has no finite interval", where="covariates", fix=_FIX)
+    se = np.sqrt(square)
     width = ndtri(0.5 + confidence / 2) * se
     z = beta / se
+    with np.errstate(over="ignore"):  # per unit of a covariate of tiny numbers, a ratio may be beyond all numbers
+        ratio, lower, upper = np.exp([beta, beta - width, beta + width])
     return pd.DataFrame(
         {
             "term": names,
             "coefficient": beta,
-            "hazard_ratio": np.exp(beta),
+            "hazard_ratio": ratio,
             "se": se,
-            "lower": np.exp(beta - width),
-            "upper": np.exp(beta + width),
+            "lower": lower,
+            "upper": upper,
             "z": z,
             "p_value": 2 * norm.sf(np.abs(z)),
         }

@@ -11,6 +11,7 @@ import numpy as np
 
 from omics import cohort
 from omics.artefact import read_manifest
+from omics.columns import is_text
 from omics.outcome import endpoint_named
 from omics.predict.classifier import OutcomeClassifier
 from omics.predict.nested import Study
@@ -80,7 +81,7 @@ def of(
         "needed": needed,
         "layers": list(layers),
         "columns": list(fitted.columns_),
-        "numbers": [name for name in fitted.columns_ if study.clinical[name].dtype.kind not in "OTU"],
+        "numbers": [name for name in fitted.columns_ if not is_text(study.clinical[name])],
         "texts": reference.texts,
         "scores": reference.scores,
         "chosen": dict(fitted.settings_),

@@ -13,6 +13,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from omics import cohort
+from omics.columns import is_text
 from omics.predict import audit as auditing
 from omics.predict import nested, scoring
 from omics.predict.learning import Question
@@ -158,7 +159,7 @@ def _parameters(study: Study, job: nested.Job) -> int:
     if job.features == "omics":
         return omics
     rows = study.clinical.reindex(study.samples)[list(study.columns)]
-    return omics + sum(max(rows[c].nunique() - 1, 1) if rows[c].dtype.kind in "OTU" else 1 for c in rows)
+    return omics + sum(max(rows[c].nunique() - 1, 1) if is_text(rows[c]) else 1 for c in rows)
 
 
 def permutations(

@@ -20,6 +20,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from omics.columns import is_text
 from omics.predict.hazards import GRIDS, CauseHazards, SubdistributionHazard
 from omics.schema import UsageError
 
@@ -150,7 +151,7 @@ def design_table(scores: pd.DataFrame | None, clinical: pd.DataFrame, columns: S
 
 def encoding(table: pd.DataFrame) -> ColumnTransformer:
     """Unfitted encoding of `table`: numbers imputed by their median and standardised, texts as indicators."""
-    text = [str(name) for name in table if table[name].dtype.kind in "OTU"]
+    text = [str(name) for name in table if is_text(table[name])]
     numbers = [str(name) for name in table if name not in text]
     numeric = Pipeline(
         [("impute", SimpleImputer(strategy="median", keep_empty_features=True)), ("scale", StandardScaler())]

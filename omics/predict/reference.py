@@ -13,6 +13,7 @@ import xarray as xr
 from scipy.stats import chi2
 from sklearn.pipeline import Pipeline
 
+from omics.columns import is_text
 from omics.predict.models import probability
 from omics.schema import DataError
 
@@ -49,7 +50,7 @@ class Reference(NamedTuple):
     @classmethod
     def of(cls, table: pd.DataFrame, scores: list[str]) -> Reference:
         """Reference of a training table (sample, predictor), of which `scores` are factor scores."""
-        numeric = [str(name) for name in table if table[name].dtype.kind not in "OTU"]
+        numeric = [str(name) for name in table if not is_text(table[name])]
         values = table[numeric].astype(float)
         quantiles = values.quantile(_LEVELS).T.to_numpy() if numeric else np.empty((0, len(_LEVELS)))
         names = np.array(numeric, dtype=object)

@@ -22,7 +22,7 @@ from omics.outcome import endpoint as endpoint_table
 from omics.outcome.curves import RELAPSE, risk_table
 from omics.predict.splits import group_of, stratified_folds
 from omics.predict.stable_factors import Learnt, Problem, Rules, false_selections, kept_at_most, learn
-from omics.schema import DataError, UsageError
+from omics.schema import DataError, UsageError, refuse_duplicates
 
 HIGH, LOW, NONE = "high", "low", "none"
 HELD_OUT, CIRCULAR = "held_out", "circular"
@@ -417,9 +417,9 @@ def _refuse_settings(
 
 def _checked_scores(scores: pd.DataFrame, clinical: pd.DataFrame) -> pd.DataFrame:
     """Scores in sorted order, if they are complete and each row is a patient of the clinical table."""
-    for what, ids in (("sample", scores.index), ("factor", scores.columns), ("clinical row", clinical.index)):
-        if not ids.is_unique:
-            raise DataError(f"{what} {ids[ids.duplicated()][0]} is there twice", where="scores", fix="give it once")
+    refuse_duplicates(scores.index, "sample", "scores")
+    refuse_duplicates(scores.columns, "factor", "scores")
+    refuse_duplicates(clinical.index, "sample", "clinical")
     if scores.empty:
         raise DataError(f"scores have shape {scores.shape}", where="scores", fix="give a factor and patients")
     foreign = scores.index[~scores.index.isin(clinical.index)]

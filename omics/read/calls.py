@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from omics.read.maf import build_of, refuse_mixed, rows
+from omics.read.maf import build_of, read_sequenced, refuse_mixed, rows
 from omics.read.match import check_choice, select
 from omics.schema import DataError
 
@@ -88,6 +88,24 @@ def read_calls(
     found = _numbered(table[~classless].reset_index(drop=True), notes)
     found.attrs["notes"] = notes
     return found
+
+
+def read_patients(
+    path: str | os.PathLike[str], *, timepoint: str = "diagnosis", on_duplicate: str = "error"
+) -> list[str]:
+    """Patients of a list of sequenced samples, one id a line, as :func:`read_calls` names them.
+
+    Raises
+    ------
+    DataError
+        The list cannot be read or is empty, a patient has several samples, or none is of the timepoint.
+    UsageError
+        An option is none of its choices.
+    """
+    check_choice("timepoint", timepoint, ("diagnosis", "relapse"))
+    check_choice("on_duplicate", on_duplicate, ("error", "first", "mean"))
+    listed = read_sequenced(Path(path))
+    return select("mutation", listed, where=str(path), timepoint=timepoint, on_duplicate=on_duplicate).patients
 
 
 def _table(path: Path) -> pd.DataFrame:

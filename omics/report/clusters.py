@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
 from omics.cohort import node
-from omics.report import figures, reading
+from omics.report import figures, patients, reading
 from omics.report.content import Cell, Figure, Group, Part, Remark, Row, Section, Table
 from omics.report.reading import Artefacts
 from omics.report.svg import colours
+from omics.report.tables import named
 from omics.report.words import MISSING, clean, estimate, listing, natural, number, p_value, percent
 
 _MAX_ROWS = 20
 #: A patient who belongs to a subtype with a smaller probability is counted as doubtful.
 _SURE = 0.8
 _N_MARKERS = 5
-_MODELS = {"cause_specific_cox": "cause-specific Cox", "fine_gray": "Fine-Gray", "cox": "Cox"}
+MODELS = {"cause_specific_cox": "cause-specific Cox", "fine_gray": "Fine-Gray", "cox": "Cox"}
 _KINDS = {"technical": "a technical cause", "sex": "sex", "missing data": "missing data"}
 
 
@@ -96,9 +96,7 @@ def _best_plane(artefacts: Artefacts, names: Sequence[str]) -> list[Figure]:
         return []
     best = reading.separation(scores, label).sort_values(ascending=False, kind="stable").iloc[:2]
     first, second = best.index
-    drawn = figures.scatter(
-        "subtypes-plane", scores[first], scores[second], label.reindex(scores.index).fillna(""), names
-    )
+    drawn = patients.factor_scatter(scores, first, second, label.rename("subtype"), name="subtypes-plane", names=names)
     said = listing([f"{clean(factor)} {percent(share)}" for factor, share in best.items()])
     caption = f"The two factors that separate the subtypes best; share of their variance between subtypes: {said}."
     return [Figure(drawn, caption)]
@@ -179,7 +177,10 @@ def _markers(tree: xr.DataTree, names: Sequence[str]) -> list[Part]:
     rows: list[Row] = []
     for (subtype, layer), part in table.groupby(["subtype", "layer"], sort=False):
         best = part.sort_values("rank").head(_N_MARKERS)
-        said = [f"{_marker(one)} ({number(one.difference, 1)})" for one in reading.records(best)]
+        said = [
+            f"{named(one.feature, getattr(one, 'gene', ''))} ({number(one.difference, 1)})"
+            for one in reading.records(best)
+        ]
         rows.append([clean(subtype), clean(layer), ", ".join(said)])
     rows.sort(key=lambda row: (list(names).index(str(row[0])), str(row[1])))
     note = "In brackets: difference of means from all others, in standard deviations within subtypes. Description only."
@@ -195,21 +196,13 @@ def _markers(tree: xr.DataTree, names: Sequence[str]) -> list[Part]:
     ]
 
 
-def _marker(one: Any) -> str:
-    """Gene and feature of a marker, or the one that there is."""
-    gene = getattr(one, "gene", "")
-    gene = gene if isinstance(gene, str) else ""
-    both = gene and gene != one.feature
-    return clean(f"{gene} ({one.feature})" if both else one.feature, 40)
-
-
 def beyond_what_is_known(tree: xr.DataTree | None) -> list[Part]:
     """Whether subtypes say more about outcome than what is known anyway; supervised groups, labelled as such."""
     parts: list[Part] = []
     tests = reading.frame(tree, "adjusted_tests")
     if tests is not None:
         rows: list[Row] = [
-            [figures.ENDPOINTS.get(row.endpoint, (clean(row.endpoint), False))[0], _MODELS.get(row.model, row.model),
+            [figures.ENDPOINTS.get(row.endpoint, (clean(row.endpoint), False))[0], MODELS.get(row.model, row.model),
              "with" if row.adjusted else "alone", p_value(row.p_value), f"{row.n:,}", f"{row.events:,}",
              clean(_given(row.covariates, row.strata), 200), clean(_given(row.left_out, row.remark), 400)]
             for row in reading.records(tests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
@@ -18,11 +18,20 @@ class Cell(NamedTuple):
         Strength of the background, 0 to 1.
     swatch : str
         Colour of the mark before the text, as ``#rrggbb``.
+    value : float, optional
+        The number behind the text: tables are sorted by it, and ``report_data`` has it in full precision.
+    sample : str
+        The patient whom the cell is about: it is marked when the reader looks for that patient.
+    tip : str
+        What is said when the reader points at the cell.
     """
 
     text: str
     tint: float = 0.0
     swatch: str = ""
+    value: float | None = None
+    sample: str = ""
+    tip: str = ""
 
 
 Row = Sequence[Cell | str]
@@ -48,6 +57,8 @@ class Table:
         Small, right below a figure, its caption for screen readers alone.
     widths : sequence of float
         Widths of the columns in per cent of the figure above, whose axis they continue; empty: as the text needs.
+    whole : bool
+        All rows are shown, however many: the reader is to see, and print, the last one too.
     """
 
     kind: ClassVar[str] = "table"
@@ -58,6 +69,7 @@ class Table:
     note: str = ""
     compact: bool = False
     widths: Sequence[float] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,44 @@ class Figure:
     kind: ClassVar[str] = "figure"
     svg: str
     caption: str
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Patients in a plane whose axes and colours the reader chooses; without script, the drawing stands alone.
+
+    Attributes
+    ----------
+    name : str
+        Unique on the page, of letters, digits and hyphens.
+    caption : str
+        What it shows.
+    samples : sequence of str
+        The patients.
+    columns : mapping of str to sequence of float
+        Name of an axis -> one number a patient, NaN where it is not known; the first two are shown first.
+    colourings : mapping of str to sequence of float or str
+        Name of a colouring -> one number, or one category, a patient; NaN or empty where it is not known. The first is
+        shown first.
+    svg : str
+        Drawing of what is shown first.
+    """
+
+    kind: ClassVar[str] = "scatter"
+    name: str
+    caption: str
+    samples: Sequence[str]
+    columns: Mapping[str, Sequence[float]]
+    colourings: Mapping[str, Sequence[float] | Sequence[str]]
+    svg: str
+
+
+@dataclass(frozen=True)
+class Prose:
+    """Paragraphs that are meant to be taken away, with a button that copies them."""
+
+    kind: ClassVar[str] = "prose"
+    paragraphs: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -87,7 +137,16 @@ class Group:
     stacked: bool = False
 
 
-Part = Table | Figure | Remark | Group
+Part = Table | Figure | Scatter | Prose | Remark | Group
+
+
+def flat(parts: Sequence[Part]) -> Iterator[Table | Figure | Scatter | Prose | Remark]:
+    """The parts in the order of the page, those of groups too."""
+    for part in parts:
+        if isinstance(part, Group):
+            yield from flat(part.parts)
+        else:
+            yield part
 
 
 @dataclass(frozen=True)
@@ -103,7 +162,7 @@ class Section:
     lead : str
         What the section shows and how to read it.
     parts : sequence
-        Tables, figures, remarks, groups.
+        Tables, figures, scatters, prose, remarks, groups.
     """
 
     key: str
@@ -135,3 +194,13 @@ class Page:
     findings: Sequence[str]
     sections: Sequence[Section]
     absent: Sequence[str] = field(default=())
+
+    @property
+    def warnings(self) -> list[tuple[str, str]]:
+        """Title of the section and text of every warning, in the order of the page."""
+        return [
+            (section.title, part.text)
+            for section in self.sections
+            for part in flat(section.parts)
+            if isinstance(part, Remark) and part.warning
+        ]

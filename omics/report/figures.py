@@ -11,11 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from omics.report.svg import ACCENT, INK, MARKERS, RULE, SOFT, colours, draw, spread, titled
+from omics.report.svg import ACCENT, INK, SOFT, draw, spread, titled
 from omics.report.words import clean, estimate, listing, percent
 
-#: More points than this are drawn as a picture, or the page would grow by a megabyte a figure.
-RASTER_POINTS = 3000
 #: Mean Jaccard index from which a subtype is called stable (Hennig 2007).
 STABLE = 0.75
 _SECOND = "#D55E00"
@@ -75,47 +73,6 @@ def _overlap_dots(axes: Axes, members: np.ndarray, names: Sequence[str]) -> None
     axes.tick_params(left=False)
 
 
-def scatter(name: str, x: pd.Series, y: pd.Series, labels: pd.Series, names: Sequence[str]) -> str:
-    """Patients in the plane of two factors, coloured by subtype.
-
-    Parameters
-    ----------
-    name : str
-        Unique on the page.
-    x, y : pandas.Series
-        Scores by sample; the name of the series is the factor's.
-    labels : pandas.Series
-        Subtype by sample; empty where there is none.
-    names : sequence of str
-        All subtypes, in the order that gives them their colours.
-    """
-    colour, shown = colours(names), [n for n in names if (labels == n).any()]
-    plain = ~labels.isin(names)
-
-    def plot(figure: Figure) -> None:
-        axes = figure.subplots()
-        style: dict[str, Any] = {
-            "linestyle": "none",
-            "markersize": 4.2,
-            "markeredgewidth": 0.4,
-            "markeredgecolor": "white",
-        }
-        style["rasterized"] = len(x) > RASTER_POINTS
-        if plain.any():
-            axes.plot(x[plain], y[plain], "o", color=RULE if shown else ACCENT, **style)
-        for subtype in shown:
-            here = labels == subtype
-            marker = MARKERS[list(names).index(subtype) % len(MARKERS)]
-            axes.plot(x[here], y[here], marker, color=colour[subtype], label=clean(subtype, _LABEL), **style)
-        titled(axes, f"{clean(y.name, _LABEL)} (score)", f"{clean(x.name, _LABEL)} (score)")
-        axes.locator_params(nbins=6)
-        if shown:
-            figure.legend(loc="outside right upper", frameon=False, handletextpad=0.2, markerscale=1.5)
-
-    by = f" coloured by subtype ({listing([clean(n) for n in shown])})" if shown else ""
-    return draw(name, f"Scatter of {len(x)} patients: {x.name} against {y.name}{by}.", (4.9, 3.7), plot)
-
-
 def stability(table: pd.DataFrame, chosen: int) -> str:
     """Stability of each number of subtypes against what data without clusters reach.
 
@@ -165,7 +122,9 @@ ENDPOINTS: Mapping[str, tuple[str, bool]] = {
 }
 
 
-def curves(endpoint: str, table: pd.DataFrame, colour: Mapping[str, str], times: Sequence[float]) -> str:
+def curves(
+    endpoint: str, table: pd.DataFrame, colour: Mapping[str, str], times: Sequence[float], *, name: str = "curve"
+) -> str:
     """Step curves of one endpoint by group, with pointwise 95 % bands.
 
     Parameters
@@ -178,6 +137,8 @@ def curves(endpoint: str, table: pd.DataFrame, colour: Mapping[str, str], times:
         Colour of each group, in the order of the groups.
     times : sequence of float
         Ticks of the time axis in years; the last is its end.
+    name : str
+        With the end point unique on the page.
     """
     title, climbs = ENDPOINTS[endpoint]
     groups = [group for group in colour if (table["group"] == group).any()]
@@ -202,7 +163,7 @@ def curves(endpoint: str, table: pd.DataFrame, colour: Mapping[str, str], times:
 
     said = [f"{clean(g)} {percent(line['estimate'].iloc[-1])}" for g, line in lines.items()]
     alt = f"{title} by subtype, with 95 % bands; at the end of follow-up {listing(said)}."
-    return draw(f"curve-{endpoint}", alt, (4.9, 3.6), plot)
+    return draw(f"{name}-{endpoint}", alt, (4.9, 3.6), plot)
 
 
 def _steps(rows: pd.DataFrame, start: float) -> pd.DataFrame:

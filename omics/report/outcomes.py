@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from omics.report import figures, reading
-from omics.report.clusters import beyond_what_is_known
+from omics.report import effects, figures, reading
+from omics.report.clusters import MODELS, beyond_what_is_known
 from omics.report.content import Cell, Figure, Group, Part, Remark, Row, Section, Table
 from omics.report.reading import Artefacts
 from omics.report.svg import colours
+from omics.report.tables import counted, ends, probability, ratio, read, text
 from omics.report.words import (
     MISSING,
     clean,
@@ -29,6 +31,8 @@ FEW_EVENTS = 10
 _SHORT = 5
 #: Endpoints that set the time at which all are compared: after relapse, follow-up is shorter.
 _FROM_DIAGNOSIS = ("relapse", "event_free", "overall")
+#: End points with a forest plot; the others are in the table.
+MAX_FORESTS = 3
 TESTS = {"gray": "Gray's test", "logrank": "log-rank test"}
 
 
@@ -43,17 +47,11 @@ def curves_section(artefacts: Artefacts) -> Section | None:
     groups = sorted(table["group"].astype(str).unique(), key=natural)
     names = reading.subtype_names(artefacts.subtypes)
     colour = colours([*names, *(g for g in groups if g not in names)])
-    ticks = time_ticks(float(table["time"].max()))
-    panels = [
-        _panel(endpoint, table[table["endpoint"] == endpoint], colour, ticks)
-        for endpoint in figures.ENDPOINTS
-        if (table["endpoint"] == endpoint).any()
-    ]
     parts: list[Part] = []
     if tests is not None:
-        parts += [_tests(tests), *_few_events(tests)]
-    parts.append(Group([*panels, _at_horizon(table, colour, horizon_of(table))]))
-    parts += beyond_what_is_known(artefacts.subtypes)
+        parts += [endpoint_tests(tests), *_few_events(tests)]
+    parts.append(panels(table, colour))
+    parts += [*forests(artefacts.subtypes), *beyond_what_is_known(artefacts.subtypes)]
     lead = "Shaded: pointwise 95\N{NO-BREAK SPACE}% bands. Below each figure: patients at risk just before that time."
     if (table["endpoint"] == "relapse").any():
         lead = (
@@ -64,8 +62,31 @@ def curves_section(artefacts: Artefacts) -> Section | None:
     return Section("curves", title, lead, parts)
 
 
-def _panel(endpoint: str, table: pd.DataFrame, colour: Mapping[str, str], ticks: Sequence[float]) -> Group:
-    title = figures.ENDPOINTS[endpoint][0]
+def panels(table: pd.DataFrame, colour: Mapping[str, str], of: str = "", name: str = "curve") -> Group:
+    """Curves of each end point with numbers at risk, and the estimates at the horizon.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Node ``curves``.
+    colour : mapping
+        Colour of each group, in the order of the groups.
+    of, name : str
+        What captions, and ids, start with: unique on the page.
+    """
+    ticks = time_ticks(float(table["time"].max()))
+    drawn = [
+        _panel(endpoint, table[table["endpoint"] == endpoint], colour, ticks, (of, name))
+        for endpoint in figures.ENDPOINTS
+        if (table["endpoint"] == endpoint).any()
+    ]
+    return Group([*drawn, _at_horizon(table, colour, horizon_of(table), of)])
+
+
+def _panel(
+    endpoint: str, table: pd.DataFrame, colour: Mapping[str, str], ticks: Sequence[float], named: tuple[str, str]
+) -> Group:
+    title = f"{named[0]}{figures.ENDPOINTS[endpoint][0]}"
     part = dict(list(table.groupby("group", sort=False)))
     present = [group for group in colour if group in part]
     at_risk: list[Row] = [
@@ -75,7 +96,7 @@ def _panel(endpoint: str, table: pd.DataFrame, colour: Mapping[str, str], ticks:
     head = ("At risk", *(f"{t:g} y" for t in ticks))
     return Group(
         [
-            Figure(figures.curves(endpoint, table, colour, ticks), ""),
+            Figure(figures.curves(endpoint, table, colour, ticks, name=named[1]), ""),
             Table(
                 f"{title}: numbers at risk",
                 head,
@@ -129,7 +150,7 @@ def estimate_at(rows: pd.DataFrame, horizon: float) -> str:
     return percent_estimate(last["estimate"], last["lower"], last["upper"])
 
 
-def _at_horizon(table: pd.DataFrame, colour: Mapping[str, str], horizon: float) -> Table:
+def _at_horizon(table: pd.DataFrame, colour: Mapping[str, str], horizon: float, of: str) -> Table:
     endpoints = [e for e in figures.ENDPOINTS if (table["endpoint"] == e).any()]
     by = dict(list(table.groupby(["group", "endpoint"], sort=False)))
     rows: list[Row] = [
@@ -138,10 +159,11 @@ def _at_horizon(table: pd.DataFrame, colour: Mapping[str, str], horizon: float) 
         if (table["group"] == g).any()
     ]
     head = ("Subtype", *(figures.ENDPOINTS[e][0] for e in endpoints))
-    return Table(f"Estimates at {horizon:g} years, with 95 % intervals", head, "l" + "r" * len(endpoints), rows)
+    return Table(f"{of}Estimates at {horizon:g} years, with 95 % intervals", head, "l" + "r" * len(endpoints), rows)
 
 
-def _tests(tests: pd.DataFrame) -> Table:
+def endpoint_tests(tests: pd.DataFrame, of: str = "") -> Table:
+    """Tests of every end point; `of` is what its caption starts with."""
     rows = [
         [figures.ENDPOINTS.get(row.endpoint, (clean(row.endpoint), False))[0], TESTS.get(row.test, clean(row.test)),
          f"{number(row.statistic, 1)} (df {row.df})", p_value(row.p_value), f"{row.n:,}", f"{row.events:,}"]
@@ -152,7 +174,7 @@ def _tests(tests: pd.DataFrame) -> Table:
         "a large one does not say that they are alike."
     )
     head = ("End point", "Test", "Chi-square", "p-value", "Patients", "Events")
-    return Table("Do the subtypes differ in outcome?", head, "llrrrr", rows, note)
+    return Table(f"{of}Do the subtypes differ in outcome?", head, "llrrrr", rows, note)
 
 
 def _few_events(tests: pd.DataFrame) -> list[Remark]:
@@ -161,3 +183,60 @@ def _few_events(tests: pd.DataFrame) -> list[Remark]:
         return []
     said = listing([f"{figures.ENDPOINTS[row.endpoint][0].lower()} ({row.events})" for row in reading.records(few)])
     return [Remark(f"Fewer than {FEW_EVENTS} events for {said}: read these as description, not as evidence.", True)]
+
+
+# --- hazard ratios ------------------------------------------------------------------------------------------------
+
+
+def forests(tree: xr.DataTree | None, of: str = "", name: str = "hazards") -> list[Part]:
+    """Hazard ratios of the subtypes, alone and beside what is known: forest plots, and all terms in a table."""
+    table = read(tree, "adjusted_terms")
+    if table is None:
+        return []
+    table = _estimable(table)
+    endpoints = [endpoint for endpoint in figures.ENDPOINTS if (table["endpoint"] == endpoint).any()]
+    drawn = [_forest(endpoint, table[table["endpoint"] == endpoint], of, name) for endpoint in endpoints[:MAX_FORESTS]]
+    return [*drawn, _terms(table, of)]
+
+
+def _estimable(table: pd.DataFrame) -> pd.DataFrame:
+    """Terms that separate those with an event from those without have no finite ratio: none is shown."""
+    broken = (table["lower"] <= 0) | ~np.isfinite(table["upper"].fillna(1.0))
+    return table.assign(
+        reference=table["lower"].isna() & (table["hazard_ratio"] == 1),
+        **{column: table[column].where(~broken) for column in ("hazard_ratio", "lower", "upper", "p_value")},
+    )
+
+
+def _forest(endpoint: str, table: pd.DataFrame, of: str, name: str) -> Figure:
+    """One model: of those with covariates the first, else the first."""
+    adjusted = table[table["adjusted"] == 1]
+    model = str((table if adjusted.empty else adjusted)["model"].iloc[0])
+    rows = table[table["model"] == model]
+    reference = rows.loc[rows["reference"] & (rows["term"] == "group"), "group"].unique()
+    drawn = rows[~rows["reference"]]
+    terms = [one.group if one.term == "group" else f"{one.term}: {one.group}" for one in reading.records(drawn)]
+    lines = drawn.assign(
+        label=[said.removesuffix(": ") for said in terms],
+        group=drawn["adjusted"].map({0: "Subtypes alone", 1: "Beside what is known"}),
+        estimate=drawn["hazard_ratio"],
+    )
+    against = f", against {listing([clean(one, 30) for one in reference])}" if len(reference) else ""
+    what = figures.ENDPOINTS[endpoint][0].removeprefix("Cumulative incidence of ").capitalize()
+    title = f"{of}{what}{against} ({MODELS.get(model, clean(model))})"
+    svg = effects.hazard_forest(lines, name=f"{name}-{endpoint}", title=title, says=("lower risk", "higher risk"))
+    return Figure(svg, "Patients and events are those of the row. A dash: the ratio has no finite estimate.")
+
+
+def _terms(table: pd.DataFrame, of: str) -> Table:
+    rows: list[Row] = [
+        [figures.ENDPOINTS.get(row.endpoint, (clean(row.endpoint), False))[0], MODELS.get(row.model, clean(row.model)),
+         "with" if row.adjusted else "alone", "subtype" if row.term == "group" else clean(row.term, 40),
+         text(row.group, 40), "reference" if row.reference else ratio(row.hazard_ratio), ends(row.lower, row.upper),
+         probability(row.p_value), counted(row.n), counted(row.events)]
+        for row in reading.records(table)
+    ]  # fmt: skip
+    head = ("End point", "Model", "Covariates", "Term", "Level", "Hazard ratio", "95 % interval", "p-value", "Patients",
+            "Events")  # fmt: skip
+    note = "Not adjusted for the number of terms. A dash: no finite estimate, as all or none of a level had an event."
+    return Table(f"{of}Hazard ratios", head, "lllllrrrrr", rows, note)

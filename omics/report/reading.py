@@ -24,6 +24,8 @@ class Artefacts:
     factors: xr.DataTree | None = None
     subtypes: xr.DataTree | None = None
     evaluation: xr.DataTree | None = None
+    interpretation: xr.DataTree | None = None
+    replication: xr.DataTree | None = None
 
     @property
     def source(self) -> xr.DataTree | None:
@@ -33,7 +35,7 @@ class Artefacts:
     @property
     def clinical(self) -> pd.DataFrame:
         """The clinical table, from the first artefact that has one."""
-        trees = (self.source, self.subtypes, self.factors, self.evaluation)
+        trees = (self.source, self.subtypes, self.factors, self.evaluation, self.interpretation)
         found = next((table for tree in trees if (table := frame(tree, "clinical")) is not None), None)
         return pd.DataFrame() if found is None else found
 
@@ -51,6 +53,13 @@ def frame(tree: xr.DataTree | None, path: str) -> pd.DataFrame | None:
         return None
     found = dataset(tree, path)
     return None if found is None else cohort.to_table(found)
+
+
+def below(tree: xr.DataTree | None, path: str) -> dict[str, xr.Dataset]:
+    """The checked nodes below one, by name."""
+    names = [] if tree is None or path not in tree.children else sorted(tree.children[path].children)
+    nodes = {name: cohort.node(tree, f"{path}/{name}") for name in names}  # type: ignore[arg-type]
+    return {name: check(found, path, where=f"/{path}/{name}") for name, found in nodes.items()}
 
 
 def membership(tree: xr.DataTree) -> pd.DataFrame:

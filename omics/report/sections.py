@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from omics.cohort import node
-from omics.report import figures, reading
+from omics.report import figures, patients, reading
 from omics.report.content import Cell, Figure, Group, Part, Row, Section, Table
 from omics.report.reading import Artefacts
 from omics.report.words import MISSING, clean, count, listing, number, percent
@@ -41,7 +41,7 @@ def cohort_section(artefacts: Artefacts) -> Section | None:
         figures.overlap(layers),
         "Each bar counts the patients who have exactly the layers marked below it; totals by layer in brackets.",
     )
-    parts: list[Part] = [Group([overlap, _layers(tree, artefacts.factors)])]
+    parts: list[Part] = [*_flow(artefacts), Group([overlap, _layers(tree, artefacts.factors)])]
     if not artefacts.clinical.empty:
         parts.append(_characteristics(artefacts.clinical))
     accounts = [table for table in (_account(tree), _excluded(tree)) if table]
@@ -51,6 +51,22 @@ def cohort_section(artefacts: Artefacts) -> Section | None:
         parts += _recipe(artefacts.prepared)
     lead = "Patients count once in each layer that was measured; nobody is dropped for lacking a layer."
     return Section("cohort", "Cohort and overlap", lead, parts)
+
+
+def _flow(artefacts: Artefacts) -> list[Figure]:
+    """From the samples in the files to the patients with factors, subtypes, and a known outcome."""
+    account = reading.frame(artefacts.cohort, "account")
+    if account is None:
+        account = reading.frame(artefacts.prepared, "account")
+    if account is None or not (account["what"] == "kept").any():
+        return []
+    label, scores = reading.labels(artefacts.subtypes), reading.scores(artefacts.factors)
+    steps = [(what, len(rows)) for what, rows in (("with factors", scores), ("with a subtype", label)) if len(rows)]
+    followed = artefacts.clinical.get("event", pd.Series(dtype=float)).dropna()
+    if len(label) and len(followed):
+        steps.append(("with a subtype and a follow-up", int(label.index.isin(followed.index).sum())))
+    caption = "Samples of each layer in the files, what was dropped and why, then the patients of the analysis."
+    return [Figure(patients.exclusion_flow(account, steps), caption)]
 
 
 def _layers(tree: xr.DataTree, factors: xr.DataTree | None) -> Table:
@@ -176,13 +192,14 @@ def factors_section(artefacts: Artefacts) -> Section | None:
 def _scatters(scores: pd.DataFrame, subtypes: xr.DataTree | None) -> list[Figure]:
     found = reading.subtype_names(subtypes)
     names = found if len(found) > 1 else []
-    label = reading.labels(subtypes).reindex(scores.index).fillna("")
+    label = reading.labels(subtypes).rename("subtype") if names else None
     drawn = []
     for first in range(0, min(4, scores.shape[1] - 1), 2):
-        x, y = scores.iloc[:, first], scores.iloc[:, first + 1]
+        x, y = scores.columns[first : first + 2]
         coloured = ", coloured by subtype" if names else ""
-        caption = f"Each mark is a patient: {clean(x.name)} across, {clean(y.name)} up{coloured}."
-        drawn.append(Figure(figures.scatter(f"factors-{first + 1}", x, y, label, names), caption))
+        caption = f"Each mark is a patient: {clean(x)} across, {clean(y)} up{coloured}."
+        svg = patients.factor_scatter(scores, x, y, label, name=f"factors-{first + 1}", names=names)
+        drawn.append(Figure(svg, caption))
     return drawn
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from omics.report import figures, reading
+from omics.report import figures, meaning, reading, replication
 from omics.report.evaluation import DIGITS, features_name, labelled, model_name, ordered, verdict
 from omics.report.outcomes import FEW_EVENTS, TESTS, estimate_at, horizon_of
 from omics.report.reading import Artefacts
@@ -21,6 +21,9 @@ _OWED = {
     "factors": "factors: variance explained and leading features",
     "subtypes": "subtypes: sizes, stability, outcome curves",
     "evaluation": "evaluation: how well relapse is predicted",
+    "interpretation": "interpretation: what drives factors and subtypes, mutations, what may resist or be targeted, "
+    "antigens, toxicity",
+    "replication": "replication: whether the subtypes are found in another cohort",
 }
 
 
@@ -56,6 +59,8 @@ def findings(artefacts: Artefacts) -> list[str]:
         _subtypes(artefacts),
         *_outcome(artefacts),
         *_prediction(artefacts),
+        *meaning.findings(artefacts.interpretation),
+        replication.verdict(artefacts.replication),
     ]
     return [sentence for sentence in said if sentence]
 
@@ -67,6 +72,8 @@ def absent(artefacts: Artefacts) -> list[str]:
         "factors": artefacts.factors,
         "subtypes": artefacts.subtypes,
         "evaluation": artefacts.evaluation,
+        "interpretation": artefacts.interpretation,
+        "replication": artefacts.replication,
     }
     missing = [_OWED[name] for name, tree in given.items() if tree is None]
     if artefacts.subtypes is not None and reading.frame(artefacts.subtypes, "curves") is None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-#: Levels that a column needs, and may have, to be compared with subtypes: an id or free text has more.
-FEWEST_LEVELS, MOST_LEVELS = 2, 30
+from omics.columns import FEWEST_LEVELS, MOST_LEVELS, is_text
 
 
 def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
@@ -32,7 +31,7 @@ def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in table.columns:
         known = table[name].dropna()
-        if not _is_categorical(known):
+        if not (is_text(known) and FEWEST_LEVELS <= known.nunique() <= MOST_LEVELS):
             continue
         ours, theirs = labels[known.index].astype(str), known.astype(str)
         rows.append(
@@ -40,8 +39,3 @@ def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
         )
     found = pd.DataFrame(rows, columns=["label", "ari", "ami", "n"]).astype({"ari": float, "ami": float, "n": int})
     return found.sort_values(["ari", "label"], ascending=[False, True], ignore_index=True)
-
-
-def _is_categorical(column: pd.Series) -> bool:
-    text = isinstance(column.dtype, pd.CategoricalDtype) or column.dtype.kind in "OTU"
-    return text and FEWEST_LEVELS <= column.nunique() <= MOST_LEVELS

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from omics.schema import DataError, UsageError
+from omics.schema import DataError, UsageError, refuse_duplicates
 
 #: Fewer patients than this have no near and far neighbours.
 FEWEST_PATIENTS = 3
@@ -131,13 +131,8 @@ def _refuse_view(view: pd.DataFrame, where: str) -> None:
             where=where,
             fix=f"a view needs {FEWEST_PATIENTS}; leave it out",
         )
-    for what, ids in (("sample", view.index), ("feature", view.columns)):
-        if not ids.is_unique:
-            raise DataError(
-                f"duplicate {what} id: {listed(ids[ids.duplicated()].unique())}",
-                where=where,
-                fix=f"every {what} id must occur once",
-            )
+    refuse_duplicates(view.index, "sample id", where)
+    refuse_duplicates(view.columns, "feature id", where)
     kinds = [kind for kind in set(view.dtypes) if not (isinstance(kind, np.dtype) and kind.kind in "fiub")]
     if kinds:
         raise DataError(f"it holds {listed(kinds)} values", where=where, fix="give numbers, NaN for missing")

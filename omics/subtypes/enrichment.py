@@ -12,17 +12,14 @@ Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
-from scipy.stats import false_discovery_control, rankdata
 
-from omics.columns import FEWEST_LEVELS, MOST_LEVELS, as_levels, is_categorical, is_outcome
-from omics.schema import DataError, UsageError
-from omics.stats import fisher, kruskal, odds_ratio, spearman
+from omics.columns import FEWEST_LEVELS, MOST_LEVELS, as_levels, in_order, is_categorical, is_outcome
+from omics.schema import DataError, UsageError, refuse_duplicates
+from omics.stats import fisher, kruskal, mann_whitney, odds_ratio, q_values, spearman
 
 #: What the label of a layer's missingness begins with, and its levels.
 LAYER, PRESENT, ABSENT = "layer ", "present", "absent"
@@ -44,8 +41,8 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     .. math:: \frac{a\,d}{b\,c},
 
     `a` and `b` patients of the subtype with and without the level, `c` and `d` others; infinite where only `b c` is 0.
-    A number (age, white cells) is tested by the Mann-Whitney test, its normal approximation with corrections for ties
-    and continuity. Its effect is the AUC, the probability that a patient of the subtype has the larger value, ties
+    A number (age, white cells) is tested by :func:`~omics.stats.mann_whitney`, exactly where groups are small and there
+    are no ties. Its effect is the AUC, the probability that a patient of the subtype has the larger value, ties
     counted half. A patient of unknown value is left out of a test; a column that is known of no patient inside, or
     of none outside, is not tested. :data:`~omics.columns.OUTCOMES` are left out.
 
@@ -75,8 +72,8 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
         A sample or a column occurs twice.
     """
     known = cluster_labels(labels)
-    _refuse_duplicates(clinical.index, "sample", "clinical")
-    _refuse_duplicates(clinical.columns, "column", "clinical")
+    refuse_duplicates(clinical.index, "sample", "clinical")
+    refuse_duplicates(clinical.columns, "column", "clinical")
     names = in_order(known.unique())
     code = pd.Series(pd.Index(names).get_indexer(pd.Index(known)), index=known.index)
     rows = [_column_rows(str(name), column, code, names) for name, column in clinical.reindex(known.index).items()]
@@ -85,7 +82,7 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     ]
     rows = [one for one in rows if len(one)]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*_KEYS, *_COUNTS, *_NUMBERS[:-1]])
-    found["q_value"] = false_discovery_control(found["p_value"].to_numpy(dtype=float))
+    found["q_value"] = q_values(found["p_value"].to_numpy())
     found = found.assign(order=pd.Index(names).get_indexer(pd.Index(found["subtype"])))
     found = found.sort_values(["order", "p_value", "label", "level"], ignore_index=True)
     kinds = {**dict.fromkeys(_KEYS, object), **dict.fromkeys(_COUNTS, int), **dict.fromkeys(_NUMBERS, float)}
@@ -129,13 +126,13 @@ def factor_associations(scores: pd.DataFrame, clinical: pd.DataFrame, columns: S
     if absent:
         raise UsageError(f"there is no column {', '.join(absent)}", where="clinical", fix=f"one of {list(clinical)}")
     for index, where in ((scores.index, "scores"), (clinical.index, "clinical")):
-        _refuse_duplicates(index, "sample", where)
+        refuse_duplicates(index, "sample", where)
     if not np.isfinite(scores.to_numpy(dtype=float)).all():
         raise DataError("a score is not finite", where="scores", fix="leave the patient out, or fit the factors again")
     table = clinical.reindex(scores.index)
     rows = [row for name in columns for row in _column_associations(scores, name, table[name])]
     found = pd.DataFrame(rows, columns=_ASSOCIATION[:-1])
-    found["q_value"] = false_discovery_control(found["p_value"].to_numpy(dtype=float))
+    found["q_value"] = q_values(found["p_value"].to_numpy())
     found = found.astype({"n": int, "effect": float, "p_value": float})
     return found.sort_values(["effect", "label", "factor"], ascending=[False, True, True], ignore_index=True)
 
@@ -163,19 +160,8 @@ def following(table: pd.DataFrame, level: float = 0.05, least: float = 0.25) -> 
 
 def cluster_labels(labels: pd.Series) -> pd.Series:
     """The labels that are known, as text; a :class:`~omics.schema.DataError` if a sample occurs twice."""
-    _refuse_duplicates(labels.index, "sample", "labels")
+    refuse_duplicates(labels.index, "sample", "labels")
     return labels.dropna().astype(str)
-
-
-def _refuse_duplicates(index: pd.Index, noun: str, where: str) -> None:
-    if not index.is_unique:
-        twice = index[index.duplicated()][0]
-        raise DataError(f"duplicate {noun}: {twice}", where=where, fix=f"every {noun} must occur once")
-
-
-def in_order(names: Iterable[str]) -> list[str]:
-    """Names sorted as people do: S2 before S10."""
-    return sorted(map(str, names), key=lambda name: [int(p) if p.isdecimal() else p for p in re.split(r"(\d+)", name)])
 
 
 def _presence(samples: pd.Index, has: pd.Index) -> pd.Series:
@@ -224,14 +210,11 @@ def _number_rows(name: str, value: pd.Series, code: pd.Series, names: list[str])
     """The Mann-Whitney test of every subtype for one column of numbers."""
     cluster, n = code[value.index].to_numpy(), len(value)
     size = np.bincount(cluster, minlength=len(names))
-    if value.nunique() < FEWEST_LEVELS:
-        return pd.DataFrame()
-    rank = rankdata(value)
     tested = np.flatnonzero((size > 0) & (size < n))
-    inside, outside = size[tested], n - size[tested]
-    u = np.bincount(cluster, weights=rank, minlength=len(names))[tested] - inside * (inside + 1) / 2
-    pairs = inside * outside
-    sd = np.sqrt(pairs / n * rank.var(ddof=1))
+    if value.nunique() < FEWEST_LEVELS or not len(tested):
+        return pd.DataFrame()
+    inside = size[tested]
+    area, p = np.hstack([mann_whitney(value.to_numpy()[:, None], cluster == one) for one in tested])
     medians = [(value[cluster == one].median(), value[cluster != one].median()) for one in tested]
     return pd.DataFrame(
         {
@@ -245,8 +228,8 @@ def _number_rows(name: str, value: pd.Series, code: pd.Series, names: list[str])
             "n": n,
             "share_inside": [one for one, _ in medians],
             "share_outside": [other for _, other in medians],
-            "effect": u / pairs,
-            "p_value": np.minimum(2 * ndtr(-(np.abs(u - pairs / 2) - 0.5) / sd), 1.0),
+            "effect": area,
+            "p_value": p,
         }
     )
 

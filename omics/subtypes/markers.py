@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold
 
 from omics.blocks import each
 from omics.schema import DataError
+from omics.stats import auc
 
 #: Markers of a subtype in a layer that are listed, and numbers of markers a subtype of which panels are tried.
 LISTED, PANELS = 20, (1, 2, 3, 5, 10)
@@ -62,7 +62,7 @@ def _of_layer(name: str, layer: pd.DataFrame, labels: pd.Series, n: int) -> list
     for subtype, row in zip(subtypes, difference, strict=True):
         inside = label == subtype
         best = np.argsort(-np.abs(row), kind="stable")[:n]
-        for rank, j in enumerate(best, start=1):
+        for rank, (j, area) in enumerate(zip(best, auc(x[:, best], inside), strict=True), start=1):
             rows.append(
                 {
                     "subtype": subtype,
@@ -70,7 +70,7 @@ def _of_layer(name: str, layer: pd.DataFrame, labels: pd.Series, n: int) -> list
                     "feature": str(layer.columns[j]),
                     "rank": rank,
                     "difference": float(row[j]),
-                    "auc": _area(x[:, j], inside),
+                    "auc": float(area),
                     "mean_inside": float(x[inside, j].mean()),
                     "mean_outside": float(x[~inside, j].mean()),
                     "n": int(inside.sum()),
@@ -103,11 +103,6 @@ def differences(x: np.ndarray, label: np.ndarray, subtypes: Sequence[str]) -> np
     floor = np.quantile(spread, 0.05) if len(spread) > 20 else 0.0
     scale = np.maximum(spread, floor)
     return np.asarray(np.divide(mean - rest, scale, out=np.zeros_like(mean), where=scale > 0))
-
-
-def _area(values: np.ndarray, inside: np.ndarray) -> float:
-    n, m = int(inside.sum()), int((~inside).sum())
-    return float((rankdata(values)[inside].sum() - n * (n + 1) / 2) / (n * m))
 
 
 def panels(

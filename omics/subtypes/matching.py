@@ -14,7 +14,7 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi
 
-from omics.schema import DataError, UsageError, check
+from omics.schema import DataError, UsageError, check, refuse_duplicates
 
 #: Label of a patient who is in no subtype. It is not a subtype, so it keeps its name.
 UNASSIGNED = "unassigned"
@@ -135,9 +135,7 @@ def rename(labels: pd.Series, mapping: Mapping[str, str]) -> pd.Series:
 
 def _labels(labels: pd.Series, where: str) -> pd.Series:
     """The labels that are known, checked."""
-    if not labels.index.is_unique:
-        twice = labels.index[labels.index.duplicated()][0]
-        raise DataError(f"duplicate sample id: {twice}", where=where, fix="every sample must occur once")
+    refuse_duplicates(labels.index, "sample id", where)
     return labels.dropna().astype(str)
 
 

@@ -12,18 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from omics.columns import is_outcome, is_technical, is_text
+from omics.columns import in_order, is_outcome, is_technical, is_text
 from omics.schema import UsageError
 from omics.stats import eta_squared, fisher
-from omics.subtypes.enrichment import (
-    ABSENT,
-    LAYER,
-    cluster_labels,
-    enrichment,
-    factor_associations,
-    following,
-    in_order,
-)
+from omics.subtypes.enrichment import ABSENT, LAYER, cluster_labels, enrichment, factor_associations, following
 
 __all__ = ["KINDS", "enrichment", "factor_associations", "following", "verdicts"]
 

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
 from omics import blocks, cohort
-from omics.interpret.differential import COLUMNS, differential, leading, variance_prior
+from omics.interpret.differential import COLUMNS, differential, most_different, variance_prior
 from omics.schema import DataError, UsageError
 from tests.references import TOLERANCES
 
@@ -255,7 +255,7 @@ def test_a_small_subtype_is_left_out_and_said():
     alone = differential(values, pd.Series("S1", labels.index))
     assert alone.sizes["subtype"] == 0
     assert alone.attrs["left_out"] == ["S1"]
-    assert leading(alone, 3).empty
+    assert most_different(alone, 3).empty
 
 
 def test_features_that_cannot_be_tested():
@@ -335,7 +335,7 @@ def test_leading_features_are_those_of_the_smallest_p_value():
     x = values.values.copy()
     x[:, 5] = 1.0
     found = differential(values.copy(data=x), labels)
-    table = leading(found, 4)
+    table = most_different(found, 4)
     assert list(table) == COLUMNS
     assert [table[key].dtype.kind for key in COLUMNS] == list("OOOffffi")
     assert table["gene"].eq("").all()
@@ -344,10 +344,10 @@ def test_leading_features_are_those_of_the_smallest_p_value():
         assert rows["feature"].tolist() == p.index[:4].tolist()
         assert rows["p_value"].tolist() == p.iloc[:4].tolist()
         assert rows["rank"].tolist() == [1, 2, 3, 4]
-    every = leading(found, 1000)
+    every = most_different(found, 1000)
     assert len(every) == 3 * 59
     with pytest.raises(UsageError, match="n is 0"):
-        leading(found, 0)
+        most_different(found, 0)
 
 
 def test_equal_p_values_go_by_the_statistic():
@@ -359,6 +359,6 @@ def test_equal_p_values_go_by_the_statistic():
         },
         {"subtype": ["S1"], "feature": ["A", "B", "C"], "gene": ("feature", ["GA", "GB", ""])},
     )
-    table = leading(found, 2)
+    table = most_different(found, 2)
     assert table[["feature", "gene", "rank"]].to_numpy().tolist() == [["B", "GB", 1], ["A", "GA", 2]]
     assert cohort.from_table(table)["gene"].dtype == object

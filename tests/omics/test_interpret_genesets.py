@@ -44,6 +44,14 @@ def naive(values: pd.DataFrame, scores: pd.DataFrame, sets: dict[str, list[str]]
     return found
 
 
+def foretold(correlation: np.ndarray, inside: np.ndarray) -> float:
+    """Variance of the difference of two means of correlated numbers, by that expected within the two groups."""
+    m, p = inside.sum(), len(inside)
+    weight = np.where(inside, 1 / m, -1 / (p - m))
+    same = np.equal.outer(inside, inside) / np.where(inside, m, p - m)
+    return weight @ correlation @ weight / (np.trace((np.eye(p) - same) @ correlation) / (p - 2))
+
+
 # --- files and symbols --------------------------------------------------------------------------------------------
 
 
@@ -120,9 +128,9 @@ def test_statistic_and_p_are_those_of_brute_force(statistic):
         design = np.column_stack([np.ones(n), f])
         residual = values.to_numpy() - design @ np.linalg.lstsq(design, values.to_numpy(), rcond=None)[0]
         m = inside.sum()
-        rho = np.corrcoef(residual[:, inside].T)[np.triu_indices(m, 1)].mean()
+        variance = foretold(np.corrcoef(residual.T), inside)
         pooled = ((m - 1) * z[inside].var(ddof=1) + (p - m - 1) * z[~inside].var(ddof=1)) / (p - 2)
-        error = np.sqrt(pooled * (max(1, 1 + (m - 1) * rho) / m + 1 / (p - m)))
+        error = np.sqrt(pooled * max(variance, 1 / m + 1 / (p - m)))
         t = (z[inside].mean() - z[~inside].mean()) / error
         tail = {"up": stats.t.sf(t, n - 2), "down": stats.t.cdf(t, n - 2), "two-sided": 2 * stats.t.sf(abs(t), n - 2)}
         assert row.statistic == pytest.approx(t, rel=1e-9)
@@ -148,6 +156,18 @@ def test_p_values_are_uniform_where_genes_of_a_set_are_correlated_and_naive_ones
     theirs = naive(values, scores, sets)
     assert stats.kstest(theirs, "uniform").pvalue < 1e-4
     assert np.mean(np.array(theirs) <= 0.05) > 0.2
+
+
+def test_what_all_genes_share_neither_hides_a_set_nor_makes_one():
+    """Depth, or composition: every value of a patient is shifted, and p-values stay uniform."""
+    p = []
+    for seed in range(20):
+        values, scores, genes, sets = drawn([seed, 8], 0.2, p=500)
+        shared = np.random.default_rng([seed, 9]).normal(size=(len(values), 1))
+        p += list(factor_enrichment(values + shared, scores, genes, sets).query("direction == 'two-sided'")["p_value"])
+    assert len(p) == 2000
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.015)
 
 
 def test_independent_genes_are_never_called_more_often_than_they_should():
@@ -204,11 +224,16 @@ def test_features_of_several_genes_and_of_none():
     alone = alone.set_index(table.index.names).loc[table.index]  # G0 is in H once, be it for one gene or for two
     np.testing.assert_allclose(alone["statistic"], table["statistic"], rtol=1e-12)
     # two features that are one and the same are one: the variance of their mean is that of either
-    r = values[genes.dropna().index.drop("flat")].corrwith(scores["Factor1"])
+    used = values[genes.dropna().index.drop("flat")]
+    r = used.corrwith(scores["Factor1"])
     z = np.arctanh(r.to_numpy())
     inside = r.index.isin(["G5", "G6"])
     within = (z[~inside].var() * (~inside).sum() + z[inside].var() * 2) / (len(z) - 2)
-    t = (z[inside].mean() - z[~inside].mean()) / np.sqrt(within * (1 + 1 / (~inside).sum()))
+    design = np.column_stack([np.ones(len(used)), scores["Factor1"]])
+    residual = used.to_numpy() - design @ np.linalg.lstsq(design, used.to_numpy(), rcond=None)[0]
+    correlation = np.corrcoef(residual.T)
+    assert correlation[np.ix_(inside, inside)] == pytest.approx(1.0)
+    t = (z[inside].mean() - z[~inside].mean()) / np.sqrt(within * foretold(correlation, inside))
     assert table.loc[("Factor1", "pair", "up"), "statistic"] == pytest.approx(t, rel=1e-8)
 
 

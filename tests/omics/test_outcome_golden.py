@@ -8,6 +8,7 @@ import pytest
 
 from omics.outcome import as_class, cumulative_incidence, gray_test, kaplan_meier, logrank_test
 from omics.outcome.curves import incidence, risk_table, survival
+from tests.aml import first_events
 
 GOLDEN = Path(__file__).parent / "golden"
 RTOL = 1e-6
@@ -19,12 +20,8 @@ def _synthetic() -> pd.DataFrame:
 
 
 def _aml(folder: Path) -> pd.DataFrame:
-    table = pd.read_csv(folder / "aml_outcomes" / "clinical.tsv", sep="\t", index_col="patient_id")
-    relapsed = table["Recurrence_date"].notna()
-    time = table["Recurrence_date"].where(relapsed, table["Date_LF"])
-    event = np.where(relapsed, 1, np.where(table["Status"] == 1, 2, 0))
-    patients = pd.DataFrame({"time": time, "event": event, "group": table["M_Risk"]})
-    return patients[patients["group"].notna()]
+    patients = first_events(folder).rename(columns={"M_Risk": "group"})
+    return patients.loc[patients["group"].notna(), ["time", "event", "group"]]
 
 
 @pytest.fixture(params=["synthetic", pytest.param("aml", marks=pytest.mark.shared)])

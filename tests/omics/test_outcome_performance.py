@@ -23,6 +23,7 @@ from omics.outcome import (
 )
 from omics.outcome.performance import known_of
 from omics.schema import DataError, UsageError
+from tests.aml import first_events
 
 GOLDEN = Path(__file__).parent / "golden"
 RTOL = 1e-6
@@ -37,12 +38,11 @@ def _synthetic() -> pd.DataFrame:
 
 
 def _aml(folder: Path) -> pd.DataFrame:
-    table = pd.read_csv(folder / "aml_outcomes" / "clinical.tsv", sep="\t", index_col="patient_id")
-    relapsed = table["Recurrence_date"].notna()
+    table = first_events(folder)
     made = pd.DataFrame(
         {
-            "time": table["Recurrence_date"].where(relapsed, table["Date_LF"]),
-            "event": np.where(relapsed, 1, np.where(table["Status"] == 1, 2, 0)),
+            "time": table["time"],
+            "event": table["event"],
             "line": -0.5 + 0.02 * (table["AOD"] - 50) + 0.3 * np.log10(table["wbc"] + 1),
         }
     )

@@ -10,6 +10,7 @@ import pytest
 
 from omics.outcome import cox, fine_gray, logrank_test, proportional_hazards_test, transplant_intervals
 from omics.schema import DataError
+from tests.aml import first_events
 
 GOLDEN = Path(__file__).parent / "golden"
 RTOL = 1e-6
@@ -22,12 +23,11 @@ def _synthetic() -> pd.DataFrame:
 
 
 def _aml(folder: Path) -> pd.DataFrame:
-    table = pd.read_csv(folder / "aml_outcomes" / "clinical.tsv", sep="\t", index_col="patient_id")
-    relapsed = table["Recurrence_date"].notna()
+    table = first_events(folder)
     made = pd.DataFrame(
         {
-            "time": table["Recurrence_date"].where(relapsed, table["Date_LF"]),
-            "event": np.where(relapsed, 1, np.where(table["Status"] == 1, 2, 0)),
+            "time": table["time"],
+            "event": table["event"],
             "x": np.log10(table["wbc"] + 1),
             "group": table["Study"],
             "entry": table["CR_date"].fillna(0.0),
@@ -206,6 +206,42 @@ def test_what_has_no_answer_is_refused(change, message):
     time, event, x = simulated(60, 7)
     with pytest.raises(DataError, match=message):
         cox(time, event, change(x, event))
+
+
+@pytest.mark.parametrize(
+    ("model", "x", "event", "message"),
+    [
+        (cox, [0.019, 234.153, 0.077, 0.009], [0, 1, 1, 1], "no finite coefficient"),
+        (cox, [0.004, 0.325, 1.129, 0.056, 2.0, 0.099, 5.074, 3995.056], [0, 1, 1, 0, 0, 0, 1, 1], "no finite coeff"),
+        (cox, [1.663, 29.197, 0.051, 2.417], [0, 0, 0, 1], "too few, or too much alike"),
+        (proportional_hazards_test, [1.663, 29.197, 0.051, 2.417], [0, 0, 0, 1], "too few, or too much alike"),
+        (fine_gray, [0.142, 0.592, 147.109, 7.224], [1, 1, 0, 1], "no finite coefficient"),
+        (fine_gray, [0.765, 0.006, 53.098, 0.372], [0, 2, 1, 1], "no finite coefficient"),
+        (fine_gray, [0.0, 46.106, 0.235, 0.317], [1, 2, 0, 1], "too few, or too much alike"),
+        (fine_gray, [0, 0, 1, 0], [2, 0, 0, 1], "too few, or too much alike"),
+        (fine_gray, [0, 1, 0, 0, 0, 0], [2, 0, 0, 0, 1, 0], "'a' has no finite interval"),
+    ],
+)
+def test_what_diverges_is_refused_and_warns_of_nothing(model, x, event, message):
+    time = np.arange(1, len(x) + 1.0)
+    with pytest.raises(DataError, match=message):  # and pytest makes every warning an error
+        model(time, event, pd.DataFrame({"a": x}))
+
+
+def test_nothing_can_change_with_time_when_all_events_are_at_one():
+    x = pd.DataFrame({"a": [1.0, 2.0, 0.0, 0.0, 1.5]})
+    with pytest.raises(DataError, match="their change with time"):
+        proportional_hazards_test([1.0, 1.0, 1.0, 2.0, 3.0], [1, 1, 1, 0, 0], x)
+
+
+@pytest.mark.parametrize("model", [cox, fine_gray])
+def test_a_ratio_beyond_all_numbers_is_infinite(model):
+    time, event, x = simulated(60, 9, effect=0.0)
+    fit = model(time, event, x[["a"]]).table.iloc[0]
+    tiny = model(time, event, x[["a"]] * 1e-6).table.iloc[0]
+    assert tiny["coefficient"] == pytest.approx(fit["coefficient"] * 1e6, rel=1e-6)
+    assert tiny["p_value"] == pytest.approx(fit["p_value"], rel=1e-6)
+    assert (tiny["lower"], tiny["upper"]) == (0.0, np.inf)
 
 
 def test_rows_that_lack_a_covariate_are_counted():

@@ -13,21 +13,14 @@ import xarray as xr
 from benchmarks.leakage import noise_cohort
 from benchmarks.leakage import published as keep_all
 from omics import cohort
-from omics.artefact import Provenance
 from omics.predict import Chosen, Scheme, Training, evaluate, failures
 from omics.predict.audit import with_noise
-from omics.prepare import prepare
 from omics.schema import NODES, DataError, UsageError
-from tests.omics.test_predict import raw_cohort
+from tests.driven import published, raw_cohort
 
 MOFA = {"n_factors": 3, "max_iter": 15}
 SCHEME = Scheme(n_folds=3, n_inner=2)
 QUICK = {"horizon": 5.0, "models": ("logistic",), "mofa": MOFA, "scheme": SCHEME, "n_bootstrap": 100}
-
-
-def published(tree: xr.DataTree, path: Path) -> Path:
-    cohort.save(prepare(tree, n_features=40), path, Provenance("prepared", {"n_features": 40}))
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -288,6 +288,49 @@ def test_weights_name_the_features_that_carry_a_factor(cohort):
         assert abs(correlation) > 0.3
 
 
+def test_planted_sets_rise_with_what_they_follow_and_decoys_do_not(cohort):
+    sets = {line.split("\t")[0]: line.split("\t")[2:] for line in cohort["sets"].read_text().splitlines()}
+    truth = json.loads((cohort["truth"] / "truth.json").read_text())
+    assert {name: one["n_genes"] for name, one in truth["gene_sets"].items()} == {n: len(g) for n, g in sets.items()}
+    planted = {name: one for name, one in truth["gene_sets"].items() if name.startswith("PLANTED")}
+    assert {one["follows"] for one in planted.values()} == {
+        *(subtype.name for subtype in draws.SUBTYPES), "resistance", "differentiation", "expression_only",
+    }  # fmt: skip
+    values = diagnosis(cohort, "expression")
+    scores = read_table(cohort["truth"] / "factors.tsv").set_index("patient").loc[values.index]
+    values = values.sub(values.mean(axis=1), axis=0)  # a gene that takes many reads lowers all others
+    correlation = {name: values.corrwith(scores[name]) for name in scores}
+    for name, genes in sets.items():
+        assert len(set(genes)) == len(genes)
+        assert set(genes) <= set(values.columns)
+        assert 20 <= len(genes) <= 40
+        follows, carriers = truth["gene_sets"][name]["follows"], truth["gene_sets"][name]["n_carriers"]
+        for score in scores:
+            mean = correlation[score][genes].mean()
+            if score == follows:
+                assert mean > (0.02 if score == "site" else 0.1), (name, score)
+            elif not (score in planted_names() and follows in planted_names()):
+                assert abs(mean) < 0.15, (name, score)
+        if name.startswith("PLANTED"):
+            assert carriers == round(0.6 * len(genes)), "the others carry nothing: a set is no list of the truth"
+    sizes = sorted(len(sets[name]) for name in planted)
+    assert sorted(len(genes) for name, genes in sets.items() if name.startswith("DECOY_RANDOM")) == sizes
+
+
+def planted_names() -> set[str]:
+    return {subtype.name for subtype in draws.SUBTYPES}
+
+
+def test_sets_are_of_the_population_and_of_the_null_follow_no_subtype(null, tmp_path):
+    few = simulate(tmp_path / "few", **{**SIZES, "n_patients": 5})
+    more = simulate(tmp_path / "more", **{**SIZES, "n_patients": 9, "n_cpgs": 10})
+    assert few["sets"].read_bytes() == more["sets"].read_bytes()
+    truth = json.loads((null["truth"] / "truth.json").read_text())
+    assert {one["follows"] for one in truth["gene_sets"].values()} == {
+        "resistance", "differentiation", "expression_only", "site", None,
+    }  # fmt: skip
+
+
 def test_relapse_factor_is_independent_of_subtype_and_subtypes_have_their_mutations():
     cohort = draws.draw(draws.Population(7, 10, 10, False), 3000)
     means = cohort.patients.resistance.groupby(cohort.patients.subtype).mean()

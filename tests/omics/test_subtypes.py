@@ -282,7 +282,9 @@ def test_the_stored_model_is_the_model(truth, n_subtypes, tmp_path):
     tree = cohort.open(tmp_path / "S.zarr", noun="subtypes")
     for name in ("subtypes", "subtype_model", "stability"):
         check(cohort.node(tree, name), name, where=name)
-        assert {variable.name for variable in NODES[name] if variable.required} == set(cohort.node(tree, name).data_vars)
+        assert {variable.name for variable in NODES[name] if variable.required} == set(
+            cohort.node(tree, name).data_vars
+        )
     again = Subtypes.from_tree(tree)
     assert again.get_params() == made.get_params()
     assert (again.n_subtypes_, again.p_value_) == (made.n_subtypes_, made.p_value_)

@@ -30,7 +30,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_a_run_leaves_its_artefacts_and_nothing_else(finished):
-    assert files(finished) == {*NAMES.values(), "report.html", "steps.json"}
+    assert files(finished) == {*NAMES.values(), "report.html", "report_data", "steps.json"}
     assert {noun: read_manifest(finished / name)["noun"] for noun, name in NAMES.items()} == {n: n for n in NAMES}
 
 

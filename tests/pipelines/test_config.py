@@ -114,6 +114,7 @@ def test_every_setting_has_a_meaning_and_a_type_that_files_and_options_know():
                 str,
                 Path,
                 tuple[str, ...],
+                config.Paths,
                 config.Numbers,
             ), spec.name
             assert type(None) in get_args(hints[spec.name]) or spec.default is not None

@@ -391,7 +391,7 @@ class Reader(HTMLParser):
     @property
     def words(self) -> str:
         """What a reader sees."""
-        seen = "".join(data for where, data in self.text if where != "style")
+        seen = "".join(data for where, data in self.text if where not in ("style", "script"))
         return re.sub(r"\s+", " ", seen)
 
     def ids(self) -> list[str]:

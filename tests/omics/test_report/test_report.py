@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +22,18 @@ Trees = dict[str, Any]
 
 # --- the page -----------------------------------------------------------------------------------------------------
 
-SECTIONS = ["cohort", "variance", "factors", "subtypes", "curves", "evaluation", "provenance"]
+SECTIONS = [
+    "cohort",
+    "variance",
+    "factors",
+    "explore",
+    "subtypes",
+    "curves",
+    "evaluation",
+    "methods",
+    "tripod",
+    "provenance",
+]
 
 
 def test_every_section_is_there_and_every_anchor_leads_somewhere(read: Any) -> None:
@@ -35,15 +48,28 @@ def test_ids_are_unique_although_each_figure_is_drawn_alone(read: Any) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_nothing_is_loaded_and_nothing_runs(page: str, read: Any) -> None:
+def test_nothing_is_loaded_and_nothing_runs_but_the_script_of_the_page(page: str, read: Any) -> None:
     tags = {tag for tag, _ in read.attributes}
-    assert not tags & {"script", "link", "iframe", "object", "embed", "img", "image", "foreignobject"}
+    assert not tags & {"link", "iframe", "object", "embed", "img", "image", "foreignobject", "base", "form"}
+    assert [attrs for tag, attrs in read.attributes if tag == "script"] == [{"type": "application/json"}, {}]
     for tag, attrs in read.attributes:
-        assert not [name for name in attrs if name.startswith("on")], (tag, attrs)
+        assert not [name for name in attrs if name.startswith("on") or name == "style"], (tag, attrs)
         for name in ("href", "src", "xlink:href"):
             assert str(attrs.get(name) or "#").startswith("#")
     assert not [url for url in re.findall(r"url\(([^)]*)\)", page) if not url.startswith("#")]
     assert "@import" not in page
+
+
+def test_the_policy_lets_in_the_style_and_the_script_of_the_page_alone(read: Any) -> None:
+    policy = next(str(a["content"]) for _, a in read.attributes if a.get("http-equiv") == "Content-Security-Policy")
+    directives = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert directives["default-src"] == "'none'"
+    assert directives["img-src"] == "data:"
+    blocks = {tag: "".join(data for where, data in read.text if where == tag) for tag in ("style", "script")}
+    blocks["script"] = blocks["script"][blocks["script"].index('"use strict"') :]  # after the data, which do not run
+    for tag, text in blocks.items():
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert directives[f"{tag}-src"] == f"'sha256-{digest}'"
 
 
 def test_page_is_small(page: str) -> None:
@@ -69,7 +95,7 @@ def test_figures_ignore_the_settings_of_the_user_and_leave_them(page: str, page_
 
 def test_every_figure_has_alt_text_and_every_table_a_caption_and_headings(read: Any) -> None:
     drawn = [attrs for tag, attrs in read.attributes if tag == "svg"]
-    assert len(drawn) == 12
+    assert len(drawn) == 13
     for attrs in drawn:
         assert attrs["role"] == "img"
         assert len(str(attrs["aria-label"])) > 40
@@ -185,10 +211,10 @@ def test_sizes_and_stability_of_the_subtypes(read: Any, trees: Trees) -> None:
     probability = trees["subtypes"]["subtypes/probability"].max("subtype").to_series()
     label = trees["subtypes"]["subtypes/label"].to_series()
     _, *rows = read.tables["Size and stability of the subtypes"]
-    for name, n, _, jaccard, fewer, median, doubtful in rows:
+    for name, n, _, jaccard, fewer, of_features, median, doubtful in rows:
         sure = probability[label == name]
         assert int(n) == len(sure)
-        assert (jaccard, fewer) == ("0.86", "0.79")
+        assert (jaccard, fewer, of_features) == ("0.86", "0.79", "–")
         assert median == f"{sure.median():.2f}"
         assert int(doubtful) == (sure < 0.8).sum()
 
@@ -229,14 +255,23 @@ def test_provenance_shows_short_hashes_and_versions(read: Any) -> None:
 # --- what is missing ----------------------------------------------------------------------------------------------
 
 
+def test_warnings_stand_on_top_and_lead_to_their_place(read: Any) -> None:
+    warnings = [str(attrs["id"]) for tag, attrs in read.attributes if tag == "p" and attrs.get("class") == "warning"]
+    links = [str(a["href"])[1:] for tag, a in read.attributes if tag == "a" and "warning" in str(a.get("href"))]
+    assert warnings == links == [f"warning-{i + 1}" for i in range(len(links))]
+    assert len(links) >= 3
+    assert read.words.index("Fewer patients than the criteria ask for") < read.words.index("Cohort and overlap", 200)
+    assert f"{len(links)} warnings" in read.words
+
+
 @pytest.mark.parametrize(
     ("given", "sections"),
     [
-        (["cohort"], ["cohort"]),
-        (["factors"], ["variance", "factors"]),
-        (["subtypes"], ["subtypes", "curves"]),
-        (["evaluation"], ["evaluation"]),
-        (["factors", "subtypes"], ["variance", "factors", "subtypes", "curves"]),
+        (["cohort"], ["cohort", "methods"]),
+        (["factors"], ["variance", "factors", "explore", "methods"]),
+        (["subtypes"], ["subtypes", "curves", "methods"]),
+        (["evaluation"], ["evaluation", "methods", "tripod"]),
+        (["factors", "subtypes"], ["variance", "factors", "explore", "subtypes", "curves", "methods"]),
     ],
 )
 def test_sections_of_missing_artefacts_are_left_out_and_named(

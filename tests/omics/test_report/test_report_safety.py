@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -15,6 +16,8 @@ import xarray as xr
 
 from omics.cohort import from_table
 from omics.report import write_report
+from omics.report.content import Scatter
+from omics.report.embedding import MAX_LEVELS, Rules, embedded
 from omics.report.svg import draw
 from omics.report.words import clean
 from omics.schema import DataError, TryAgain, UsageError
@@ -40,13 +43,13 @@ def test_hostile_names_are_text_everywhere(page_with: Make, reader: Make, make_t
         trees[name] = xr.DataTree.from_dict(nodes)
     text = page_with(**{**trees, "title": BREAKOUT})
     read = reader(text)
-    tags = {tag for tag, _ in read.attributes}
-    assert not tags & {"script", "img"}
+    assert not {"img"} & {tag for tag, _ in read.attributes}
+    assert [attrs for tag, attrs in read.attributes if tag == "script"] == [{"type": "application/json"}, {}]
     assert sum(tag == "svg" for tag, _ in read.attributes) == sum(
         data == "svg" for data in re.findall(r"</(svg)>", text)
     )
     in_figures = "".join(data for where, data in read.text if where == "text")
-    assert "<img src=x onerror" in in_figures
+    assert "<img src=x" in in_figures
     assert ("title", BREAKOUT) in read.text
     assert not re.search(r"[\x00-\x08\x0b-\x1f]", text)
 
@@ -57,6 +60,39 @@ def test_hostile_sample_is_text_in_the_account(trees: Trees, page_with: Make, re
     cohort["excluded"] = xr.DataTree(from_table(rows))
     row = reader(page_with(cohort=cohort)).tables["What was dropped, and why"][1]
     assert row == ["methylation", HOSTILE, clean(BREAKOUT, 40), "1"]
+
+
+def test_data_of_a_scatter_cannot_end_their_element() -> None:
+    nasty = [BREAKOUT, HOSTILE, "a&b<!--<script>", "\u2028"]
+    numbers = [1.23456789, float("nan"), -1e-9, 3.0]
+    part = Scatter("one", "", nasty, {BREAKOUT: numbers}, {HOSTILE: nasty, "n": numbers}, "")
+    text = embedded(part)
+    assert not re.search("[<>&]", text)
+    content = json.loads(text)
+    assert content["samples"] == [clean(name) for name in nasty]
+    assert content["columns"] == [{"name": BREAKOUT, "values": [1.235, None, -1e-9, 3]}]
+    kinds = content["colourings"][0]
+    assert [kinds["levels"][code] if code is not None else "" for code in kinds["codes"]] == [
+        clean(name, 40) for name in nasty
+    ]
+
+
+def test_of_many_categories_the_rarest_are_one() -> None:
+    values = [f"k{i:02d}" for i in range(30) for _ in range(30 - i)]
+    one = json.loads(embedded(Scatter("one", "", values, {}, {"kind": values}, "")))["colourings"][0]
+    assert one["levels"] == [*(f"k{i:02d}" for i in range(MAX_LEVELS - 1)), f"{30 - MAX_LEVELS + 1} others"]
+    said = [one["levels"][code] for code in one["codes"]]
+    assert all(name in (value, "11 others") for name, value in zip(said, values, strict=True))
+    assert said.count("11 others") == sum(30 - i for i in range(MAX_LEVELS - 1, 30))
+
+
+def test_only_a_single_declaration_becomes_a_rule() -> None:
+    rules = Rules()
+    assert rules("width", "12.5%") == rules("width", "12.5%") != rules("background", "#0b4f79")
+    assert rules.text() == ".x0{width:12.5%}\n.x1{background:#0b4f79}\n"
+    for value in ("#fff;}</style>", "red}", "url(x)", "1%;color:red"):
+        with pytest.raises(ValueError, match="single declaration"):
+            rules("background", value)
 
 
 def test_text_that_looks_like_an_id_is_not_renamed() -> None:
@@ -76,7 +112,7 @@ def test_an_existing_page_is_kept_unless_told(trees: Trees, tmp_path: Path) -> N
     assert path.read_text() == "mine"
     write_report(path, title="x", evaluation=trees["evaluation"], overwrite=True)
     assert path.read_text().startswith("<!DOCTYPE html>")
-    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    assert {file.name for file in tmp_path.iterdir()} == {"report.html", "report_data"}
 
 
 def test_a_folder_is_refused(tmp_path: Path, make_evaluation: Make) -> None:
@@ -102,12 +138,19 @@ def test_a_malformed_artefact_is_refused_before_anything_is_written(trees: Trees
 def test_a_full_disk_leaves_the_old_page(trees: Trees, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    full = Path("/dev/full")
-    monkeypatch.setattr(Path, "open", lambda self, *args, **kwargs: os.fdopen(os.open(full, os.O_WRONLY), "w"))
+    readable = Path.open
+
+    def full(self: Path, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        return (
+            os.fdopen(os.open("/dev/full", os.O_WRONLY), "w") if "x" in mode else readable(self, mode, *args, **kwargs)
+        )
+
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(TryAgain, match="disk is full"):
         write_report(path, title="x", evaluation=trees["evaluation"], overwrite=True)
     monkeypatch.undo()
     assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
 def test_an_interrupt_before_the_rename_leaves_the_old_page(

@@ -1,0 +1,160 @@
+"""``omics interpret`` from the command line: every table is there, on one small cohort, and faults are told first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import fisher_exact, mannwhitneyu
+
+from omics import cohort
+from omics.artefact import read_manifest
+from omics.interpret import FORMS
+from omics.interpret import table as shipped
+
+ALWAYS = {
+    "factor_features", "associations", "subtype_features", "concordance", "oncoprint", "oncoprint_genes",
+    "oncoprint_samples", "burden", "mutation_subtypes", "lesions", "resistance_patients", "resistance_subtypes",
+    "targets_patients", "targets_subtypes", "antigens_patients", "antigens_subtypes", "pharmacogenes",
+}  # fmt: skip
+
+
+def table(path: Path, name: str) -> pd.DataFrame:
+    return cohort.to_table(cohort.node(cohort.open(path, noun="interpretation"), name))
+
+
+@pytest.fixture(scope="module")
+def sets(finished, tmp_path_factory) -> Path:
+    """Sets of the leading genes of the first factor, and of genes as they come."""
+    weights = cohort.node(cohort.open(finished / "factors.zarr"), "views/expression")["weight"]
+    first = weights.sel(factor="Factor1").to_series().abs().sort_values(ascending=False).index
+    file = tmp_path_factory.mktemp("sets") / "sets.gmt"
+    lines = [("LEADING", first[:15]), ("OTHERS", sorted(first[-60:])[:15])]
+    file.write_text("".join(f"{name}\tx\t{chr(9).join(genes)}\n" for name, genes in lines), encoding="utf-8")
+    return file
+
+
+@pytest.fixture(scope="module")
+def interpreted(omics, finished, sets, raw, tmp_path_factory) -> Path:
+    """With gene sets, and the calls at relapse."""
+    made = tmp_path_factory.mktemp("interpreted") / "i.zarr"
+    result = omics(
+        "interpret", finished / "factors.zarr", made, "--prepared", finished / "prepared.zarr",
+        "--subtypes", finished / "subtypes.zarr", "--sets", sets, "--mutations", raw / "data" / "mutations.maf.gz",
+        "--relapse-mutations", raw / "data" / "mutations.maf.gz", "--megabases", "30",
+        "--relapse-sequenced", raw / "data" / "sequenced_samples.txt",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    return made
+
+
+def test_a_run_interprets_its_factors_and_subtypes(omics, finished):
+    tree = cohort.open(finished / "interpretation.zarr", noun="interpretation")
+    assert set(tree.children) >= ALWAYS
+    assert sorted(tree["differential"].children) == ["expression", "methylation"]
+    inputs = {entry["path"] for entry in read_manifest(finished / "interpretation.zarr")["inputs"]}
+    assert {"factors.zarr", "prepared.zarr", "subtypes.zarr"} < inputs
+    figures = json.loads(omics("info", finished / "interpretation.zarr", "--json").stdout)
+    assert figures["rows"]["associations"] == len(table(finished / "interpretation.zarr", "associations"))
+    assert figures["note"].startswith("for research only")
+
+
+def test_sets_and_relapse_are_looked_at_where_they_are_given(interpreted):
+    tree = cohort.open(interpreted, noun="interpretation")
+    assert {"factor_sets", "subtype_sets", "cpg_sets"} <= set(tree.children)
+    found = table(interpreted, "factor_sets")
+    best = found[(found["factor"] == "Factor1") & (found["direction"] == "two-sided")].set_index("set")
+    assert best.loc["LEADING", "p_value"] < best.loc["OTHERS", "p_value"]
+    genes = table(interpreted, "evolution_genes")
+    patients = table(interpreted, "evolution_patients")
+    counts = patients.groupby(["gene", "status"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=["kept", "lost", "gained"], fill_value=0)
+    for status in ("kept", "lost", "gained"):
+        assert (genes.set_index("gene")[status] == counts[status].reindex(genes["gene"])).all()
+    burden = table(interpreted, "burden")
+    np.testing.assert_allclose(burden["per_megabase"], burden["n"] / 30)
+
+
+def test_mutations_of_a_subtype_by_hand(interpreted, finished):
+    label = cohort.node(cohort.open(finished / "subtypes.zarr"), "subtypes")["label"].to_series()
+    hit = cohort.node(cohort.open(finished / "prepared.zarr"), "views/mutation")["value"].transpose("sample", "feature")
+    hit = hit.to_pandas()
+    for row in table(interpreted, "mutation_subtypes").head(20).itertuples():
+        inside = label.reindex(hit.index) == row.subtype
+        both = pd.crosstab(hit[row.gene] > 0, inside).reindex([True, False]).reindex(columns=[True, False]).to_numpy()
+        assert row.p_value == pytest.approx(fisher_exact(both).pvalue, rel=1e-6)
+
+
+def test_associations_of_a_factor_by_hand(finished):
+    tree = cohort.open(finished / "factors.zarr")
+    scores = cohort.node(tree, "factors")["score"].to_pandas()
+    sex = cohort.clinical_table(tree)["sex"].reindex(scores.index)
+    found = table(finished / "interpretation.zarr", "associations")
+    rows = found[found["variable"] == "sex"].set_index("factor")
+    assert len(rows)
+    for factor, row in rows.iterrows():
+        one = scores.loc[sex == row["level"], factor]
+        other = scores.loc[sex.notna() & (sex != row["level"]), factor]
+        assert row["p_value"] == pytest.approx(mannwhitneyu(one, other).pvalue, rel=1e-6)
+    assert {"time to relapse", "time to overall"} <= set(found["variable"])
+
+
+def test_without_subtypes_factors_alone_are_interpreted(omics, finished, tmp_path):
+    arguments = ("interpret", finished / "factors.zarr", tmp_path / "i.zarr", "--prepared", finished / "prepared.zarr")
+    result = omics(*arguments)
+    assert result.exit_code == 0, result.stderr
+    tree = cohort.open(tmp_path / "i.zarr", noun="interpretation")
+    assert "factor_features" in tree.children
+    assert not {"subtype_features", "differential", "mutation_subtypes", "burden"} & set(tree.children)
+
+
+@pytest.mark.parametrize(
+    ("option", "text", "code", "words"),
+    [
+        ("--sets", "A\tx\n", 3, "line 1"),
+        ("--tables", "gene\twhat\n", 3, "no knowledge table has this header"),
+        ("--germline", "sample\tgene\tvariant\nP1\tTPMT\t*3A\n", 2, "sample_type"),
+        ("--germline", "sample\tgene\tvariant\tsample_type\nP1\tTPMT\t*3A\ttumour\n", 2, "germline"),
+        ("--mutations", "no maf\n", 3, "this is no MAF"),
+    ],
+)
+def test_faults_of_small_files_are_told(omics, finished, tmp_path, option, text, code, words):
+    file = tmp_path / "given.txt"
+    file.write_text(text, encoding="utf-8")
+    result = omics(
+        "interpret",
+        finished / "factors.zarr",
+        tmp_path / "i.zarr",
+        "--prepared",
+        finished / "prepared.zarr",
+        option,
+        file,
+    )
+    assert result.exit_code == code, result.stderr
+    assert words in result.stderr
+    assert not (tmp_path / "i.zarr").exists()
+
+
+def test_a_column_to_adjust_for_must_exist(omics, finished, tmp_path):
+    arguments = ("interpret", finished / "factors.zarr", tmp_path / "i.zarr", "--prepared", finished / "prepared.zarr")
+    result = omics(*arguments, "--subtypes", finished / "subtypes.zarr", "--adjust", "moon")
+    assert result.exit_code == 2
+    assert "no clinical column moon" in result.stderr
+
+
+def test_users_rows_stand_beside_ours_with_their_origin(omics, finished, tmp_path):
+    ours = shipped("resistance")
+    mine = ours.iloc[[0]][FORMS["resistance"].names].assign(symbol="TP53", drug="my own drug", alteration="mutation")
+    mine.to_csv(tmp_path / "mine.tsv", sep="\t", index=False)
+    result = omics(
+        "interpret", finished / "factors.zarr", tmp_path / "i.zarr", "--prepared", finished / "prepared.zarr",
+        "--tables", tmp_path / "mine.tsv",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    rows = table(tmp_path / "i.zarr", "resistance_patients")
+    own = rows[rows["drug"] == "my own drug"]
+    assert len(own)
+    assert own["origin"].str.contains("mine.tsv").all()
