@@ -222,8 +222,7 @@ def _regression(table: pd.DataFrame) -> Callable[[pd.Series], tuple[float, float
             rows["time"], rows["event"], score.loc[rows.index].to_frame("score"), cause=1, entry=rows["entry"]
         )
         one = found.table.iloc[0]
-        lower, upper = np.log([one["lower"], one["upper"]])
-        return one["coefficient"], lower, upper, one["p_value"], found.n, found.events
+        return one["hazard_ratio"], one["lower"], one["upper"], one["p_value"], found.n, found.events
 
     return fitted
 

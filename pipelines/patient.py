@@ -57,7 +57,7 @@ def page(model: Path, new: Path, sample: str | None, tables: Sequence[Path] | No
     interpretation.check(settings)
     tree = cohort.open(new, noun=("cohort", "prepared"), hashes=True)
     chosen = chosen_patient(tree, sample, str(new))
-    alone = cohort.select(tree, [chosen, *sorted(cohort.samples(tree))[:3]])
+    alone = cohort.select(tree, [chosen])
     bundle = predict.load(model)
     prediction = predict.predict(bundle, alone).iloc[0]
     seen = _seen(bundle, alone)

@@ -241,7 +241,7 @@ def make_replication(subtypes: xr.DataTree, names: Sequence[str]) -> xr.DataTree
 
 
 def make_terms(names: Sequence[str]) -> pd.DataFrame:
-    """Hazard ratios of the subtypes, alone and beside a covariate; one is not estimable."""
+    """Hazard ratios of the subtypes, alone and beside covariates; two are not estimable."""
     columns = [
         "endpoint",
         "model",
@@ -262,5 +262,6 @@ def make_terms(names: Sequence[str]) -> pd.DataFrame:
         for i, name in enumerate(names)
     ]  # fmt: skip
     rows.append(["relapse", "fine_gray", 1, "mrd", "", 2.2, 1.1, 4.4, 0.02, 150, 40])
-    rows.append(["relapse", "fine_gray", 1, "risk", "High", 1.5e11, 0.0, np.inf, 0.99, 60, 0])
+    rows.append(["relapse", "fine_gray", 1, "risk", "High", 1.5e11, 1e-9, np.inf, 0.99, 60, 0])
+    rows.append(["relapse", "fine_gray", 1, "risk", "Low", 1.5e-11, 0.0, 1e200, 0.99, 60, 0])
     return pd.DataFrame(rows, columns=columns)

@@ -31,6 +31,7 @@ ROOT = Path(__file__).parent.parent
             {f"{what}_{name}" for what in ("sets", "drivers", "gained") for name in ("power", "fdr")} | {"null_ks"},
         ),
         ("resampling", {"vs_sklearn", "seconds", "peak_gib"}),
+        ("report", {"seconds", "peak_gib", "page_mb"}),
     ],
 )
 def test_a_benchmark_ends_with_its_figures(name, figures, tmp_path: Path):

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import kurtosis, skew
 
+from omics.columns import in_order
 from omics.interpret.alterations import NO, YES
 from omics.interpret.knowledge import symbol_of, table
 from omics.interpret.lesions import MEASURED, NOT_MEASURED
-from omics.interpret.mutation_calls import in_order, typed
+from omics.interpret.mutation_calls import typed
 from omics.interpret.patients import View, labels_of
 from omics.schema import DataError
 

@@ -25,7 +25,7 @@ from omics.stats import kruskal, mann_whitney, q_values, spearman
 
 #: Patients of known value that a variable needs, and that a level needs to be looked at.
 FEWEST_KNOWN, RARE = 10, 3
-#: What a factor is given to, indexed by sample and in standard deviations; it returns the log hazard ratio, the ends of
+#: What a factor is given to, indexed by sample and in standard deviations; it returns the hazard ratio, the ends of
 #: its 95 % interval, the p-value, patients and events, or raises DataError where there is no estimate.
 Regression: TypeAlias = Callable[[pd.Series], tuple[float, float, float, float, int, int]]
 
@@ -179,12 +179,11 @@ def _regressions(scores: pd.DataFrame, name: str, regression: Regression) -> Ite
         if not sd > 0:
             continue
         try:
-            log_ratio, lower, upper, p, n, events = regression((score - score.mean()) / sd)
+            ratio, lower, upper, p, n, events = regression((score - score.mean()) / sd)
         except DataError:  # no events, or an estimate on its way to infinity: no reason to lose the table
             yield _row(str(factor), name, TIME_TO_EVENT, n=0, effect=np.nan, p_value=np.nan)
             continue
-        effect, lower, upper = (float(np.exp(one)) for one in (log_ratio, lower, upper))
-        yield _row(str(factor), name, TIME_TO_EVENT, n=n, effect=effect, p_value=p) | {
+        yield _row(str(factor), name, TIME_TO_EVENT, n=n, effect=ratio, p_value=p) | {
             "lower": lower,
             "upper": upper,
             "events": events,

@@ -19,8 +19,9 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from omics.columns import in_order
 from omics.interpret.knowledge import BETWEEN, NO_GENE, symbol_of, table
-from omics.interpret.mutation_calls import checked, ids, in_order, typed
+from omics.interpret.mutation_calls import checked, ids, typed
 from omics.schema import DataError
 
 #: Kinds of lesion.

@@ -25,7 +25,6 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import pandas as pd
 
-from omics.columns import in_order as in_order  # four modules still look for it here
 from omics.schema import DataError, refuse_duplicates
 
 #: Classes that leave the protein as it is, in lower case: all others, ITD and fusions among them, alter the gene.

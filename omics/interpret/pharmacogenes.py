@@ -11,10 +11,11 @@ import re
 import numpy as np
 import pandas as pd
 
+from omics.columns import in_order
 from omics.interpret.alterations import NO, TO_CHECK, YES
 from omics.interpret.knowledge import symbol_of, table
 from omics.interpret.lesions import MEASURED, NOT_MEASURED
-from omics.interpret.mutation_calls import in_order, typed
+from omics.interpret.mutation_calls import typed
 from omics.schema import UsageError
 
 #: What the column ``sample_type`` must say of every row.

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from omics.columns import in_order
 from omics.interpret.alterations import NO, TO_CHECK, YES, Alteration, agrees, parsed
 from omics.interpret.antigens import percentiles
 from omics.interpret.knowledge import BETWEEN, table
 from omics.interpret.lesions import ANY, FUSED, FUSION, MEASURED, NOT_MEASURED, fused_genes, looked_for
-from omics.interpret.mutation_calls import in_order, typed
+from omics.interpret.mutation_calls import typed
 from omics.interpret.patients import View, labels_of
 from omics.stats import fisher, odds_ratio, q_values
 

@@ -35,7 +35,7 @@ from omics.report.tables import (
 from omics.report.words import MISSING, clean, count, natural, percent
 
 #: Most rows of a table of patients.
-MAX_PATIENTS = 4000
+MAX_PATIENTS = 3000
 _MEASURED = "measured"
 _NO_ADVICE = (
     "This section and the next ones are leads for research, no advice on treatment: a lesion or a transcript in a data "
@@ -173,22 +173,21 @@ def _told(one: Mapping[Any, str]) -> list[str]:
 
 def _of_patients(hits: pd.DataFrame, view: _View) -> Table:
     targets = "percentile" in hits
-    facts = ["gene", *(name for name in view.names if name not in ("gene", "indication"))]
+    columns = {name: title for name, title in view.names.items() if name not in ("gene", "indication")}
     first, cut = capped(hits, MAX_PATIENTS)
     rows: list[Row] = [
         [_patient(row.sample), text(row.subtype, 40), text(row.gene, 40), text(row.lesion), text(row.detail, 60),
-         *(text(getattr(row, name), 80) for name in facts[1:]), text(row.agrees), text(row.evidence, 40),
+         *(text(getattr(row, name), 80) for name in columns), text(row.agrees),
          *([percentile(row.percentile)] if targets else [])]
         for row in records(first)
     ]  # fmt: skip
-    columns = [{**view.names, "gene": "Gene"}[name] for name in facts]
-    head = ("Patient", "Subtype", columns[0], "Lesion", "Change", *columns[1:], "Is it what is meant?", "Evidence",
+    head = ("Patient", "Subtype", "Gene", "Lesion", "Change", *columns.values(), "Is it what is meant?",
             *(["Expression"] if targets else []))  # fmt: skip
     note = (
         f"{count(hits['sample'].nunique(), 'patient')} with such a lesion. A patient who is not here has none of those "
         f"looked for, or was not looked at: see the table below.{cut}"
     )
-    return Table(f"Lesions that {view.which}, by patient", head, "l" * (7 + len(facts)) + "r" * targets, rows, note)
+    return Table(f"Lesions that {view.which}, by patient", head, "l" * (6 + len(columns)) + "r" * targets, rows, note)
 
 
 def _patient(sample: object) -> Cell:

@@ -121,7 +121,7 @@ def _heatmap(table: pd.DataFrame) -> list[Part]:
 
 
 def _signed(rows: pd.DataFrame) -> pd.Series:
-    return rows["effect"].where(rows["effect_name"] != "auc", rows["effect"])
+    return rows["effect"].where(rows["effect_name"] != "auc", 2 * rows["effect"] - 1)
 
 
 def _association_table(table: pd.DataFrame) -> Table:

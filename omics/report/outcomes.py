@@ -201,7 +201,7 @@ def forests(tree: xr.DataTree | None, of: str = "", name: str = "hazards") -> li
 
 def _estimable(table: pd.DataFrame) -> pd.DataFrame:
     """Terms that separate those with an event from those without have no finite ratio: none is shown."""
-    broken = (table["lower"] <= 0) | ~np.isfinite(table["upper"].fillna(1.0))
+    broken = (table["lower"] <= 0) | np.isinf(table["upper"])
     return table.assign(
         reference=table["lower"].isna() & (table["hazard_ratio"] == 1),
         **{column: table[column].where(~broken) for column in ("hazard_ratio", "lower", "upper", "p_value")},

@@ -15,7 +15,7 @@ from omics.report.words import MISSING, clean, count, interval, natural, number,
 #: Differences and tests count below this q-value.
 LEVEL = 0.05
 #: Most rows of a table of tests: all of them are in the folder of numbers.
-MAX_ROWS = 500
+MAX_ROWS = 300
 
 
 def read(tree: xr.DataTree | None, path: str) -> pd.DataFrame | None:

@@ -149,8 +149,7 @@ def by_cox(time: pd.Series, event: pd.Series):
     def regression(score: pd.Series):
         fit = cox(time[score.index], event[score.index], score.to_frame("score"))
         row = fit.table.iloc[0]
-        ends = np.log([row["lower"], row["upper"]])
-        return row["coefficient"], *ends, row["p_value"], fit.n, fit.events
+        return row["hazard_ratio"], row["lower"], row["upper"], row["p_value"], fit.n, fit.events
 
     return regression
 
