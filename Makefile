@@ -47,6 +47,7 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks.structure
 	$(BIN)/python -m benchmarks.resampling
 	$(BIN)/python -m benchmarks.interpretation
+	$(BIN)/python -m benchmarks.report
 
 # Forget compiled code: numba does not see that a function in another file has changed.
 fresh:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
@@ -16,7 +15,7 @@ from omics import cohort, interpret, outcome
 from omics import read as reading
 from omics.factors import MOFA
 from omics.schema import DataError, UsageError, describe, view_names
-from pipelines import clusters, config
+from pipelines import clusters, config, own_files
 from pipelines.console import say
 
 Tables = dict[str, pd.DataFrame]
@@ -139,7 +138,7 @@ class Given:
 
     def knowledge(self, name: str) -> pd.DataFrame:
         """A knowledge table with the user's rows."""
-        return interpret.table(name, [path for path in self.settings.tables or () if _form(path) == name])
+        return interpret.table(name, [path for path in self.settings.tables or () if own_files.form_of(path) == name])
 
 
 def interpreted(given: Given, germline: pd.DataFrame | None = None) -> xr.DataTree:
@@ -469,53 +468,3 @@ def _one_a_gene(values: pd.DataFrame) -> pd.DataFrame:
     order = (-named.mean().to_numpy()).argsort(kind="stable")
     best = named.iloc[:, order]
     return best.loc[:, ~best.columns.duplicated()]
-
-
-def germline_of(path: Path | None) -> pd.DataFrame | None:
-    """The user's germline table.
-
-    Raises
-    ------
-    DataError
-        It cannot be read.
-    UsageError
-        It is not of the germline.
-    """
-    if path is None:
-        return None
-    try:
-        table = pd.read_csv(path, sep=None, engine="python", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        fix = "a TSV or CSV with the columns sample, gene, variant, sample_type"
-        raise DataError(f"the germline table cannot be read: {error}", where=str(path), fix=fix) from error
-    interpret.refuse_tumour(table)
-    return table
-
-
-def _form(path: Path) -> str:
-    """Which knowledge table a file extends: the one that has its header.
-
-    Raises
-    ------
-    DataError
-        It cannot be read, or no table has it.
-    """
-    try:
-        with path.open(encoding="utf-8") as handle:
-            header = handle.readline().rstrip("\r\n").split("\t")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path), fix="give a TSV in UTF-8") from error
-    found = next((name for name, form in interpret.FORMS.items() if set(form.names) == set(header)), None)
-    if found is None:
-        known = "; ".join(f"{name}: {', '.join(form.names)}" for name, form in interpret.FORMS.items())
-        raise DataError("no knowledge table has this header", where=str(path), fix=f"the headers are {known}")
-    return found
-
-
-def check(settings: config.Interpret) -> pd.DataFrame | None:
-    """Read the small files of the user first, so that a fault in one is told before the work; the germline table."""
-    for path in settings.tables or ():
-        _form(path)
-    for path in settings.sets or ():
-        interpret.read_gmt(path)
-    return germline_of(settings.germline)

@@ -21,7 +21,7 @@ from omics.artefact import read_manifest, read_run
 from omics.predict.models import design_table, unseen_texts
 from omics.predict.representations import Integration, as_table
 from omics.schema import UsageError
-from pipelines import config, interpretation
+from pipelines import config, interpretation, own_files
 
 #: Ids that a message names.
 _NAMED = 3
@@ -54,7 +54,7 @@ def page(model: Path, new: Path, sample: str | None, tables: Sequence[Path] | No
         A table cannot be read, or the model has no predictor of the patient.
     """
     settings = config.Interpret(tables=None if tables is None else tuple(tables))
-    interpretation.check(settings)
+    own_files.check(settings)
     tree = cohort.open(new, noun=("cohort", "prepared"), hashes=True)
     chosen = chosen_patient(tree, sample, str(new))
     alone = cohort.select(tree, [chosen])

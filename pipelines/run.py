@@ -41,6 +41,8 @@ class Step:
         JSON values on which the output depends.
     make : callable
         Makes the output; takes ``overwrite``.
+    beside : tuple of pathlib.Path
+        What it makes besides; a step whose by-product is gone runs again.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Step:
     inputs: Mapping[str, Path]
     settings: Mapping[str, Any]
     make: Callable[..., Any]
+    beside: tuple[Path, ...] = ()
 
 
 def plan(
@@ -115,7 +118,8 @@ def plan(
     made = {noun: path for noun, path in at.items() if path in [earlier.output for earlier in graph]}
     page = chosen.output / REPORT
     make = partial(steps.write_report, made, page, title=chosen.title)
-    return [*graph, Step("report", page, made, {"title": chosen.title}, make)]
+    numbers = page.with_name(f"{page.stem}_data")
+    return [*graph, Step("report", page, made, {"title": chosen.title}, make, (numbers,))]
 
 
 def _with_layers(step: Step, prepared: Path) -> Step:
@@ -232,8 +236,9 @@ def why(step: Step, record: Mapping[str, Any] | None, force: Collection[str] = (
     """Why `step` must run; None if it is up to date."""
     if step.name in force:
         return "forced"
-    if not step.output.exists():
-        return f"there is no {step.output.name}"
+    absent = [path.name for path in (step.output, *step.beside) if not path.exists()]
+    if absent:
+        return f"there is no {absent[0]}"
     if record is None:
         return f"{step.output.name} was not made by this run"
     try:

@@ -22,7 +22,7 @@ from omics import prepare as preparation
 from omics.artefact import Provenance, publish, read_manifest, read_run, verify
 from omics.factors import MOFA
 from omics.schema import DataError, UsageError
-from pipelines import checkpoints, clusters, config, console, interpretation
+from pipelines import checkpoints, clusters, config, console, interpretation, own_files
 from pipelines.checkpoints import Resume
 
 Progress = Callable[[str, int], None]
@@ -37,6 +37,9 @@ NAMES: Mapping[str, str] = {
     "evaluation": "evaluation.zarr",
     "model": "model",
 }
+
+#: The same of what no run makes, and a report shows where it is there.
+ALSO: Mapping[str, str] = {"replication": "replication.zarr"}
 
 
 def ingest(
@@ -132,7 +135,7 @@ def interpret(
     overwrite: bool = False,
 ) -> None:
     """Say what factors and subtypes mean: genes, gene sets, mutations, resistance, targets."""
-    germline = interpretation.check(settings)
+    germline = own_files.check(settings)
     parameters = {**config.parameters(settings), "seed": seed}
     more = [prepared, *([subtypes] if subtypes else [])]
     files = [value for value in vars(settings).values() if isinstance(value, Path)]
@@ -248,7 +251,7 @@ def present(folder: Path) -> dict[str, Path]:
     UsageError
         There is none.
     """
-    found = {noun: folder / name for noun, name in NAMES.items() if (folder / name).is_dir()}
+    found = {noun: folder / name for noun, name in {**NAMES, **ALSO}.items() if (folder / name).is_dir()}
     if not found:
         raise UsageError("there is no artefact", where=str(folder), fix=f"expected {', '.join(NAMES.values())}")
     return found
@@ -263,11 +266,7 @@ def write_report(
     report.write_report(
         output,
         title=title,
-        cohort=trees.get("cohort"),
-        prepared=trees.get("prepared"),
-        factors=trees.get("factors"),
-        subtypes=trees.get("subtypes"),
-        evaluation=trees.get("evaluation"),
+        **trees,
         manifests=manifests,
         overwrite=overwrite,
         export_plots=export_plots,

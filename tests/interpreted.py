@@ -39,10 +39,13 @@ def make_interpretation(label: pd.Series, hostile: str = "") -> xr.DataTree:
 def _named_badly(table: pd.DataFrame, text: str) -> pd.DataFrame:
     kept = {"test", "kind", "effect_name", "known", "agrees", "altered", "sample", "subtype", "factor", "layer", "gene",
             "classification"}  # fmt: skip
-    texts = [name for name, column in table.items() if column.dtype == object and name not in kept]
-    first = table.assign(**dict.fromkeys(texts, text))
-    others = [name for name in ("sample", "subtype", "factor", "layer", "gene") if name in table]
-    return first.assign(**{name: [text, *table[name].iloc[1:]] for name in others})
+    texts = [str(name) for name, column in table.items() if column.dtype == object and name not in kept]
+    found = table.copy()
+    for name in texts:
+        found[name] = text
+    for name in {"sample", "subtype", "factor", "layer", "gene"} & set(table):
+        found[name] = [text, *table[name].iloc[1:]]
+    return found
 
 
 def _factors() -> dict[str, pd.DataFrame]:

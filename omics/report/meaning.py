@@ -88,7 +88,7 @@ def _lesions(tree: xr.DataTree | None, node: str, names: Sequence[str], which: s
     carriers, certain = (rows["sample"].nunique() for rows in (hits, hits[hits["agrees"] == "yes"]))
     said = (
         f"Lesions {which}: {carriers:,} of {count(everyone, 'patient')} ({percent(carriers / everyone)}) have one that "
-        f"is or may be such, {certain:,} one that surely is; whoever was not "
+        f"is or may be what the knowledge table means, {certain:,} one that is; whoever was not "
         "looked at counts as without"
     )
     return f"{said}{_more_frequent(subtypes, names)}."

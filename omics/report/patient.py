@@ -135,11 +135,14 @@ def _measured(patient: Patient) -> list[str]:
 def _findings(patient: Patient) -> list[str]:
     lacks = [clean(name, 40) for name in str(patient.prediction["missing"]).split(", ") if name]
     leads = [_leads(table)["gene"].nunique() for table in (patient.resistance, patient.targets)]
+    found = (
+        f"Lesions of {count(leads[0], 'gene')} may let blasts resist a drug, and of {count(leads[1], 'gene')} may be "
+        "targeted or mark a target"
+    )
     said = [
         f"Not known of the patient: {listing(lacks)}." if lacks else "All that the model knows of was measured.",
         _trust(patient),
-        f"Lesions of {count(leads[0], 'gene')} may let blasts resist a drug, and of {count(leads[1], 'gene')} may be "
-        f"targeted or mark a target; {_unseen(patient)}",
+        f"{found if any(leads) else 'No lesion that the tables name'}; {_unseen(patient)}",
     ]
     if len(patient.subtypes) and patient.subtypes.max() < _SURE:
         said.append(f"The subtype is doubtful: no probability reaches {number(_SURE, 1)}.")
@@ -181,9 +184,9 @@ def _unseen(patient: Patient) -> str:
 
 def _verdict(patient: Patient) -> Section:
     parts: list[Part] = list(_limits(patient))
-    drawn: list[Part] = [] if patient.outside else [Figure(_risk_figure(patient), _RISK)]
-    answer: list[Part] = [_answer(patient), *([_subtypes(patient)] if len(patient.subtypes) else [])]
-    parts.append(Group([Group([*drawn, _performance(patient)], stacked=True), Group(answer, stacked=True)]))
+    answer: list[Part] = [*([] if patient.outside else [Figure(_risk_figure(patient), _RISK)]), _answer(patient)]
+    weight: list[Part] = [*([_subtypes(patient)] if len(patient.subtypes) else []), _performance(patient)]
+    parts.append(Group([Group(answer, stacked=True), Group(weight, stacked=True)]))
     lead = "What the model answers, and how much weight that bears."
     return Section("verdict", "Verdict", lead, parts)
 
@@ -267,7 +270,7 @@ def _risk_figure(patient: Patient) -> str:
         axes.plot([one["probability"]], [0], "s", color=ACCENT, markersize=9, zorder=3)
         near = one["probability"] < 0.85
         axes.annotate(
-            percent(one["probability"]), (one["probability"], 0), (0, 9), textcoords="offset points",
+            percent(one["probability"]), (one["probability"], 0), (5 if near else -5, 9), textcoords="offset points",
             ha="left" if near else "right", fontsize=11, fontweight="bold", color=INK,
         )  # fmt: skip
         axes.set(xlim=(0, 1), ylim=(-0.6, 1), yticks=[])

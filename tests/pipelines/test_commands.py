@@ -159,7 +159,7 @@ def test_where_the_data_lie_changes_nothing(omics, raw, finished, tmp_path):
     assert digest(tmp_path / "f.zarr") == digest(finished / "factors.zarr")
     changed = raw / "held.toml"
     changed.write_text((raw / "config.toml").read_text().replace("[factors]", '[factors]\nhold = "store"'))
-    assert omics("run", changed, "-o", finished, "--resume", "--dry-run").stdout.count("up to date") == 7
+    assert omics("run", changed, "-o", finished, "--resume", "--dry-run").stdout.count("up to date") == 8
     changed.unlink()
 
 
@@ -301,7 +301,7 @@ def test_a_second_run_needs_resume_and_keeps_all(omics, raw, finished):
     assert "--resume" in refused.stderr
     before = {name: (finished / name).stat().st_mtime_ns for name in files(finished)}
     planned = omics("run", raw / "config.toml", "--resume", "--dry-run")
-    assert planned.stdout.count("up to date") == 7
+    assert planned.stdout.count("up to date") == 8
     resumed = omics("run", raw / "config.toml", "--resume")
     assert resumed.exit_code == 0
     assert before == {name: (finished / name).stat().st_mtime_ns for name in files(finished)}
@@ -336,7 +336,7 @@ def test_the_demo_ends_with_the_path_of_its_report_and_a_second_call_keeps_all(o
         assert f"\n{step}" in f"\n{first.stderr}"
     second = omics("demo", tmp_path / "demo")
     assert second.stdout == first.stdout
-    assert second.stderr.count("up to date") == 7
+    assert second.stderr.count("up to date") == 8
 
 
 # --- evaluation of other questions ------------------------------------------------------------------------------------

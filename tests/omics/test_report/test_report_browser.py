@@ -267,6 +267,13 @@ def test_tables_sort_by_number_on_click_and_by_key(opened: Callable[..., Browser
     assert column(browser) == ["S1", "S2", "S3", "S4", "S5", "S10"]
 
 
+def test_an_infinite_ratio_is_the_largest(opened: Callable[..., Browser]) -> None:
+    ratios = {"2.80": 2.8, "∞": float("inf"), "–": float("nan"), "0.50": 0.5, "10.5": 10.5}
+    browser = opened(Table("T", ("", "Ratio"), "lr", [["x", Cell(said, value=one)] for said, one in ratios.items()]))
+    browser.click("document.querySelectorAll('thead th button')[1]")
+    assert column(browser, 1) == ["0.50", "2.80", "10.5", "∞", "–"]
+
+
 def test_long_tables_are_short_until_asked_and_can_be_searched(opened: Callable[..., Browser]) -> None:
     rows = [[f"gene{i}", str(i)] for i in range(60)]
     browser = opened(Table("Long", ("Gene", "N"), "lr", rows), Table("Short", ("Gene", "N"), "lr", rows[:3]))

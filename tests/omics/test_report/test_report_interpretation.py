@@ -300,8 +300,8 @@ def test_summary_says_what_drives_what_resists_what_could_be_targeted(told: Any)
     )
     assert "1 mutated gene of 1 goes with relapse: M1 (5 of 20 who relapsed, 2 of 40 who did not, q = 0.020)." in words
     assert (
-        "Lesions that may let blasts escape a drug: 2 of 5 patients (40 %) have one that is or may be such, 1 one"
-        in words
+        "Lesions that may let blasts escape a drug: 2 of 5 patients (40 %) have one that is or may be what "
+        "the knowledge table means, 1 one that is;" in words
     )
     assert "More frequent than in other subtypes: NSD2 (thiopurines) in S3 (14 of 30 against 2 of 120, 3 to be" in words
     assert "FPGS" not in words.split("warning")[0]
