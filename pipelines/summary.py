@@ -47,7 +47,8 @@ def summarise(path: Path) -> Figures:
     manifest = read_manifest(path)
     figures: Figures = {"noun": manifest["noun"], "created": read_run(path)["created"]}
     figures.update({key: manifest[key] for key in ("digest", "inputs", "parameters")})
-    figures.update(_FIGURES[manifest["noun"]](cohort.open(path)))
+    stored = manifest["noun"] in _FIGURES
+    figures.update(_FIGURES[manifest["noun"]](cohort.open(path)) if stored else _tables(path))
     return _without_nan(figures)
 
 
@@ -177,6 +178,11 @@ def _interpretation(tree: xr.DataTree) -> Figures:
         **first,
         **{name: sorted(rows, key=lambda row: row["p_value"])[:_SHOWN] for name, rows in tests.items()},
     }
+
+
+def _tables(folder: Path) -> Figures:
+    """Names of the tables that were exported."""
+    return {"tables": sorted(path.name for path in folder.glob("*.tsv"))}
 
 
 _FIGURES: Mapping[str, Callable[[xr.DataTree], Figures]] = {

@@ -29,6 +29,8 @@ REFERENCES: Mapping[str, str] = {
     "unsupervised integration of multi-omics data sets. Mol Syst Biol 2018;14:e8124.",
     "Argelaguet et al. 2020": "Argelaguet R, Arnol D, Bredikhin D, et al. MOFA+: a statistical framework for "
     "comprehensive integration of multi-modal single-cell data. Genome Biol 2020;21:111.",
+    "Benjamini and Hochberg 1995": "Benjamini Y, Hochberg Y. Controlling the false discovery rate: a practical and "
+    "powerful approach to multiple testing. J R Stat Soc B 1995;57:289-300.",
     "Collins et al. 2024": "Collins GS, Moons KGM, Dhiman P, et al. TRIPOD+AI statement: updated guidance for "
     "reporting clinical prediction models that use regression or machine learning methods. BMJ 2024;385:e078378.",
     "Du et al. 2010": "Du P, Zhang X, Huang CC, et al. Comparison of Beta-value and M-value methods for quantifying "
@@ -44,8 +46,16 @@ REFERENCES: Mapping[str, str] = {
     "J Am Stat Assoc 1958;53:457-481.",
     "Riley et al. 2020": "Riley RD, Ensor J, Snell KIE, et al. Calculating the sample size required for developing a "
     "clinical prediction model. BMJ 2020;368:m441.",
+    "Smyth 2004": "Smyth GK. Linear models and empirical Bayes methods for assessing differential expression in "
+    "microarray experiments. Stat Appl Genet Mol Biol 2004;3:3.",
+    "Strona et al. 2014": "Strona G, Nappo D, Boccacci F, et al. A fast and unbiased procedure to randomize ecological "
+    "binary matrices with fixed row and column totals. Nat Commun 2014;5:4114.",
+    "Subramanian et al. 2005": "Subramanian A, Tamayo P, Mootha VK, et al. Gene set enrichment analysis: a "
+    "knowledge-based approach for interpreting genome-wide expression profiles. PNAS 2005;102:15545-15550.",
     "Vickers and Elkin 2006": "Vickers AJ, Elkin EB. Decision curve analysis: a novel method for evaluating prediction "
     "models. Med Decis Making 2006;26:565-574.",
+    "Wu and Smyth 2012": "Wu D, Smyth GK. Camera: a competitive gene set test accounting for inter-gene correlation. "
+    "Nucleic Acids Res 2012;40:e133.",
 }  # fmt: skip
 _UNITS = {
     "M": "M-values, the base-2 logarithm of the ratio of methylated to unmethylated signal (Du et al. 2010)",
@@ -56,6 +66,25 @@ _UNITS = {
 _ENGINES = {"stream": "the streaming engine of omics-all", "mofapy2": "mofapy2"}
 _REPRESENTATIONS = {"factors": "factor scores", "screened": "screened features", "layers": "the layers themselves"}
 _ADJUSTED = {"cause_specific_cox": "cause-specific Cox", "fine_gray": "Fine-Gray (Fine and Gray 1999)", "cox": "Cox"}
+
+
+#: What is said of a table of an interpretation.
+_MEANING: Mapping[str, str] = {
+    "associations": "Factors were compared with clinical variables, mutated genes and times to events by Spearman's "
+    "correlation, Mann-Whitney, Kruskal-Wallis and Cox regression, as their values ask for, in one family of false "
+    "discovery rates (Benjamini and Hochberg 1995).",
+    "factor_sets": "Gene sets were tested on factors by a competitive test that allows for correlated genes, after "
+    "Wu and Smyth 2012.",
+    "ranked_sets": "Rankings of genes were tested by gene set enrichment analysis (Subramanian et al. 2005).",
+    "cpg_sets": "Gene sets that the leading CpGs hit were tested with the number of CpGs of each gene allowed for.",
+    "gene_pairs": "Pairs of mutated genes were tested against matrices of the same frequencies and burdens (Strona et "
+    "al. 2014).",
+    "mutation_subtypes": "Mutations were compared between subtypes by Fisher's exact test.",
+    "evolution_genes": "Mutations at diagnosis and relapse of the same patients were compared by McNemar's exact test.",
+    "evolution_unpaired": "Mutations of a cohort at diagnosis and of another at relapse were compared by Fisher's "
+    "exact test.",
+    "resistance_patients": "Lesions were looked up in the knowledge tables of the program, whose rows have references.",
+}
 
 
 def methods_section(artefacts: Artefacts, manifests: Manifests) -> Section | None:
@@ -71,7 +100,7 @@ def methods_section(artefacts: Artefacts, manifests: Manifests) -> Section | Non
 
 
 def methods(artefacts: Artefacts, manifests: Manifests) -> list[str]:
-    """Paragraphs on cohort, preparation, factors, subtypes, outcome, prediction, software; then what they cite.
+    """Paragraphs on cohort, preparation, factors, subtypes, outcome, meaning, prediction, software; what they cite.
 
     Parameters
     ----------
@@ -81,7 +110,7 @@ def methods(artefacts: Artefacts, manifests: Manifests) -> list[str]:
         Name of an artefact -> its manifest, with the content of ``run.json`` under ``run``.
     """
     parts: Sequence[Callable[[Artefacts, Manifests], Iterator[str]]] = (
-        _cohort, _preparation, _factors, _subtypes, _outcome, _evaluation, _software
+        _cohort, _preparation, _factors, _subtypes, _outcome, _meaning, _evaluation, _software
     )  # fmt: skip
     said = [" ".join(sentences) for part in parts if (sentences := list(part(artefacts, manifests)))]
     cited = [full for key, full in sorted(REFERENCES.items()) if any(key in paragraph for paragraph in said)]
@@ -265,6 +294,16 @@ def _adjusted(tree: xr.DataTree | None) -> Iterator[str]:
         yield f"Joint tests of the subtypes{given} used {listing(used)} regression."
     if reading.frame(tree, "solution_tests") is not None:
         yield "P-values over all clustering solutions that were looked at were adjusted by Holm's method (Holm 1979)."
+
+
+def _meaning(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
+    tree, settings = artefacts.interpretation, settings_of(manifests, "interpretation")
+    there = set() if tree is None else set(tree.children)
+    adjusted = [clean(one) for one in settings.get("adjust") or ()]
+    beside = f", adjusted for {listing(adjusted)}" if adjusted else ""
+    t = f"Features of each subtype were compared with all other patients by moderated t{beside} (Smyth 2004)."
+    sentences = {**_MEANING, "subtype_features": t}
+    yield from (sentence for name, sentence in sentences.items() if name in there)
 
 
 def _evaluation(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:

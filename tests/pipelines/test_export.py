@@ -306,6 +306,8 @@ def test_a_run_is_a_folder_of_tables(omics, run, tmp_path):
     assert {"subtypes.tests.tsv", "factors.views.expression.feature_factor.tsv", "columns.tsv"} < found
     clinical = [name for name in found if ".clinical." in name]
     assert clinical == ["prepared.clinical.tsv"], "it travels along, and is there once"
+    listed = omics("info", tmp_path / "tables", "--json")
+    assert "subtypes.tests.tsv" in json.loads(listed.stdout)["tables"], listed.stderr
     tests = (tmp_path / "tables" / "subtypes.tests.tsv").read_text(encoding="utf-8")
     assert tests == "endpoint\tp_value\n'=relapse\t0.30000000000000004\n"
     weights = pd.read_csv(tmp_path / "tables" / "factors.views.expression.feature_factor.tsv", sep="\t")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import xarray as xr
 from omics.report.prose import REFERENCES, methods
 from omics.report.reading import Artefacts
 from omics.report.tripod import AUTHORS, ITEMS, answers, tripod_section
+from tests.interpreted import make_interpretation
 
 Trees = dict[str, Any]
 #: Sub-items of the 27 items of Collins et al. 2024; an item without letters has one.
@@ -54,6 +56,20 @@ def test_methods_say_the_settings_that_were_used(given: tuple[Artefacts, dict[st
         "Gray's test", "dealing the outcomes out anew 19 times", "passed 2 of 2 checks", "numpy 2.1", "evaluation 11",
     ):  # fmt: skip
         assert said in words, said
+
+
+def test_methods_say_of_an_interpretation_what_it_holds(given: tuple[Artefacts, dict[str, Any]]) -> None:
+    artefacts, manifests = given
+    label = artefacts.subtypes["subtypes"]["label"].to_series()  # type: ignore[index]
+    tree = make_interpretation(label)
+    whole = replace(artefacts, interpretation=tree)
+    said = "\n".join(methods(whole, {**manifests, "interpretation": {"parameters": {"adjust": ["site"]}}}))
+    assert "by moderated t, adjusted for site (Smyth 2004)" in said
+    assert "Smyth GK. Linear models" in said
+    without = tree.drop_nodes([name for name in tree.children if name != "associations"])
+    fewer = "\n".join(methods(replace(artefacts, interpretation=without), manifests))
+    assert "moderated t" not in fewer
+    assert "Benjamini and Hochberg 1995" in fewer
 
 
 def test_every_citation_is_listed_and_nothing_else(given: tuple[Artefacts, dict[str, Any]]) -> None:
