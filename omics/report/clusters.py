@@ -31,9 +31,10 @@ def subtypes_section(artefacts: Artefacts) -> Section | None:
     if tree is None or not names:
         return None
     parts: list[Part] = [
-        Group([_sizes(tree, names), *_best_plane(artefacts, names)]),
+        _sizes(tree, names),
         *_what_they_are(tree),
-        Group([*_stability(tree, len(names)), *_known_labels(artefacts, names)]),
+        Group([*_best_plane(artefacts, names), *_stability(tree, len(names))]),
+        *_known_labels(artefacts, names),
         *_markers(tree, names),
     ]
     return Section("subtypes", "Subtypes", _subtypes_lead(len(names)), parts)

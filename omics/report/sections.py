@@ -14,7 +14,7 @@ from omics.cohort import node
 from omics.report import figures, patients, reading
 from omics.report.content import Cell, Figure, Group, Part, Row, Section, Table
 from omics.report.reading import Artefacts
-from omics.report.words import MISSING, clean, count, listing, number, percent
+from omics.report.words import MISSING, clean, count, number, percent
 from omics.schema import EVENT_CODES, NODES, Variable, view_names
 
 _MAX_LEVELS = 8
@@ -184,9 +184,8 @@ def factors_section(artefacts: Artefacts) -> Section | None:
     leading = _leading(artefacts.factors, [str(factor) for factor in scores.columns])
     if leading:
         parts.append(leading)
-    settings = _settings(artefacts.factors.attrs.get("mofa"))
     lead = f"{count(scores.shape[1], 'factor')} for {count(len(scores), 'patient')}, sorted by variance explained."
-    return Section("factors", "Factors", f"{lead} {settings}".strip(), parts)
+    return Section("factors", "Factors", lead, parts)
 
 
 def _scatters(scores: pd.DataFrame, subtypes: xr.DataTree | None) -> list[Figure]:
@@ -241,14 +240,6 @@ def _restarts(tree: xr.DataTree | None) -> list[Table]:
     ]  # fmt: skip
     head = ("Restart", "Start", "Seed", "Evidence lower bound", "Iterations", "Converged")
     return [Table("Restarts of the fit", head, "llrrrl", rows, "The restart with the highest bound is kept.")]
-
-
-def _settings(text: Any) -> str:
-    """The parameters of the fit in a sentence."""
-    settings = json.loads(text) if isinstance(text, str) else text
-    if not isinstance(settings, Mapping):
-        return ""
-    return f"Fitted with {listing([f'{clean(k)} = {clean(_plain(v), 60)}' for k, v in sorted(settings.items())])}."
 
 
 # --- provenance ---------------------------------------------------------------------------------------------------
