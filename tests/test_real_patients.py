@@ -14,9 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from omics import cohort
 from pipelines import config, run
+from tests.browser import CHROMIUM, Browser
 
 LAML = Path(config.__file__).parent / "configs" / "laml.toml"
-pytestmark = pytest.mark.shared
+pytestmark = [pytest.mark.shared, pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,49 @@ def test_promyelocytic_and_core_binding_factor_leukaemias_are_subtypes(made):
         cluster = inside.mode()[0]
         assert (inside == cluster).mean() > 0.9
     assert not cohort.to_table(cohort.node(tree, "tests")).empty
+
+
+def leading(made: Path, factor: str, layer: str, n: int = 50) -> set[str]:
+    """Genes of the features that lead a factor."""
+    table = cohort.to_table(cohort.node(cohort.open(made / "interpretation.zarr"), "factor_features"))
+    rows = table[(table["factor"] == factor) & (table["layer"] == layer) & (table["rank"] <= n)]
+    return set(rows["gene"].dropna().str.split(";").explode())
+
+
+def factor_of(made: Path, variable: str) -> str:
+    """The factor that goes with a variable most surely."""
+    table = cohort.to_table(cohort.node(cohort.open(made / "interpretation.zarr"), "associations"))
+    rows = table[table["variable"] == variable].sort_values("p_value")
+    assert rows["q_value"].iloc[0] < 0.001
+    return str(rows["factor"].iloc[0])
+
+
+def test_leading_genes_are_those_that_are_published(made):
+    """Promyelocytic granules and what else M3 expresses (Valk 2004); HOX genes of NPM1 (Verhaak 2005)."""
+    tree = cohort.open(made / "factors.zarr")
+    scores, clinical = cohort.node(tree, "factors")["score"].to_pandas(), cohort.clinical_table(tree)
+    typed = clinical["fab"].reindex(scores.index).dropna()
+    m3 = max(scores, key=lambda name: abs(roc_auc_score(typed == "M3", scores.loc[typed.index, name]) - 0.5))
+    assert len(leading(made, m3, "expression") & {"ELANE", "MPO", "IGFBP2", "HGF", "PTGDS", "STAB1", "AZU1"}) >= 3
+    explained = cohort.node(tree, "variance")["r2"].sel(factor=factor_of(made, "IDH2 mutation"))
+    assert explained.sel(view="methylation") > 4 * explained.sel(view="expression")  # hypermethylation (Figueroa 2010)
+    assert "NPM1" in leading(made, factor_of(made, "NPM1 mutation"), "mutation", 5)
+    subtypes = cohort.to_table(cohort.node(cohort.open(made / "interpretation.zarr"), "mutation_subtypes"))
+    best = subtypes.sort_values("p_value").drop_duplicates("gene").set_index("gene")
+    assert (best.loc[["NPM1", "TP53", "CEBPA"], "q_value"] < 0.001).all()
+    features = cohort.to_table(cohort.node(cohort.open(made / "interpretation.zarr"), "subtype_features"))
+    of_npm1 = features[(features["subtype"] == best.loc["NPM1", "subtype"]) & (features["difference"] > 0)]
+    assert of_npm1["gene"].str.startswith("HOX").sum() >= 3
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH")
+def test_the_report_of_real_patients_opens_in_silence(made, tmp_path):
+    browser = Browser(tmp_path / "profile")
+    browser.open(made / run.REPORT)
+    assert browser.complaints() == []
+    assert browser.requests() == [(made / run.REPORT).as_uri()]
+    assert browser.ask("document.querySelectorAll('#mutations svg [data-sample]').length") > 100
+    browser.close()
 
 
 def test_the_report_of_real_patients_says_what_was_not_shown(made):
