@@ -36,6 +36,7 @@ def table(result: xr.DataTree, name: str) -> pd.DataFrame:
 # --- the audit --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_audit_catches_feature_choice_outside_of_the_folds(tmp_path):
     path = keep_all(noise_cohort(150, 40, 4000, 1), tmp_path / "p.zarr")
     result = evaluate(

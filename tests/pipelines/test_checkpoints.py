@@ -19,7 +19,7 @@ from pipelines import checkpoints
 from pipelines.checkpoints import Resume
 
 #: Enough iterations for a test to meet the fit in the middle.
-LONG = ("--n-factors", "3,4", "--restarts", "2", "--convergence", "medium")
+LONG = ("--n-factors", "3,4", "--restarts", "2", "--convergence", "slow")
 #: Files beside an output that are no checkpoint.
 _ARTEFACT = {"factors.zarr"}
 

@@ -12,7 +12,7 @@ import xarray as xr
 from omics import cohort
 from omics.artefact import Provenance
 from omics.schema import DataError, UsageError
-from pipelines import config, run
+from pipelines import config, run, steps
 
 
 def make(log: list[str], name: str, output: Path, value: int, *, overwrite: bool) -> None:
@@ -165,10 +165,11 @@ def test_every_input_of_a_plan_is_made_before_it_is_read(tmp_path):
         "prepare",
         "factors",
         "subtypes",
+        "interpret",
         "evaluate",
         "train",
         "report",
     ]
-    assert set(planned[-1].inputs) == {"cohort", "prepared", "factors", "subtypes", "evaluation", "model"}
+    assert set(planned[-1].inputs) == {*steps.NAMES}
     without = run.plan(config.Config(output=tmp_path, ingest=chosen.ingest))
-    assert [step.name for step in without] == ["ingest", "prepare", "factors", "subtypes", "report"]
+    assert [step.name for step in without] == ["ingest", "prepare", "factors", "subtypes", "interpret", "report"]
