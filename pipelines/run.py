@@ -109,7 +109,7 @@ def plan(
         ),
     ]
     settings = _calls(chosen)
-    asked = step("interpret", steps.interpret, "factors", "interpretation", settings, **random)
+    asked = step("interpret", alone(steps.interpret), "factors", "interpretation", settings, **random)
     graph.append(_interpreting(asked, at, settings))
     if chosen.evaluate:
         graph.append(step("evaluate", steps.evaluate, "prepared", "evaluation", chosen.evaluate, **random))
@@ -117,7 +117,7 @@ def plan(
         graph.append(_training(step("train", alone(steps.train), "prepared", "model", chosen.train, **random), chosen))
     made = {noun: path for noun, path in at.items() if path in [earlier.output for earlier in graph]}
     page = chosen.output / REPORT
-    make = partial(steps.write_report, made, page, title=chosen.title)
+    make = alone(partial(steps.write_report, made, page, title=chosen.title))
     numbers = page.with_name(f"{page.stem}_data")
     return [*graph, Step("report", page, made, {"title": chosen.title}, make, (numbers,))]
 
