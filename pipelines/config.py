@@ -166,6 +166,11 @@ class Interpret:
     n_features: int = setting(50, "Leading features listed by factor, subtype and layer.", minimum=1)
     sets: tuple[Path, ...] | None = setting(None, "Gene sets: GMT files.", metavar="GMT,...")
     preranked: bool = setting(False, "Also test gene sets on rankings of genes, by GSEApy.")
+    groups: str | None = setting(
+        None,
+        "Clinical column whose levels are interpreted in place of subtypes: a toxicity, say.",
+        metavar="COLUMN",
+    )
     adjust: tuple[str, ...] | None = setting(
         None, "Clinical columns, site say, for which differences of subtypes are adjusted."
     )

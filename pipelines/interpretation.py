@@ -13,6 +13,7 @@ import xarray as xr
 
 from omics import cohort, interpret, outcome
 from omics import read as reading
+from omics.columns import MOST_LEVELS
 from omics.factors import MOFA
 from omics.schema import DataError, UsageError, describe, view_names
 from pipelines import clusters, config, own_files
@@ -155,6 +156,31 @@ def interpreted(given: Given, germline: pd.DataFrame | None = None) -> xr.DataTr
     nodes = {f"/{name}": describe(cohort.from_table(table), name) for name, table in tables.items() if len(table)}
     nodes |= {f"/differential/{name}": describe(one, "differential") for name, one in differences.items()}
     return xr.DataTree.from_dict(nodes)
+
+
+def groups_of(clinical: pd.DataFrame, column: str | None) -> pd.Series | None:
+    """Levels of a clinical column as groups, each named by both; None where no column is asked for.
+
+    Raises
+    ------
+    UsageError
+        There is no such column, or it does not have 2 to :data:`~omics.columns.MOST_LEVELS` levels.
+    """
+    if column is None:
+        return None
+    if column not in clinical:
+        fix = f"there are {', '.join(map(str, clinical.columns))}"
+        raise UsageError(f"no clinical column {column}", where="--groups", fix=fix)
+    known = clinical[column].dropna()
+    number = pd.api.types.is_numeric_dtype(known)
+    text = known.map("{:g}".format) if number else known.astype(str)
+    if not 2 <= text.nunique() <= MOST_LEVELS:
+        raise UsageError(
+            f"{column} has {text.nunique()} values",
+            where="--groups",
+            fix=f"name a column of 2 to {MOST_LEVELS} levels",
+        )
+    return (f"{column} " + text).rename("label")
 
 
 def genes_of(view: xr.Dataset) -> pd.Series:

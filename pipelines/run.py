@@ -137,7 +137,7 @@ def _calls(chosen: config.Config) -> config.Interpret:
 
 def _interpreting(step: Step, at: Mapping[str, Path], settings: config.Interpret) -> Step:
     """The interpretation, with the layers, the subtypes, and the user's files as inputs."""
-    artefacts = {role: at[role] for role in ("prepared", "subtypes")}
+    artefacts = {role: at[role] for role in ("prepared", *(() if settings.groups else ("subtypes",)))}
     given = {name: value for name, value in vars(settings).items() if isinstance(value, Path)}
     several = {
         f"{name} {i + 1}": path for name in ("sets", "tables") for i, path in enumerate(vars(settings)[name] or ())

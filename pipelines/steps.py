@@ -135,6 +135,10 @@ def interpret(
     overwrite: bool = False,
 ) -> None:
     """Say what factors and subtypes mean: genes, gene sets, mutations, resistance, targets."""
+    if subtypes and settings.groups:
+        raise UsageError(
+            "--groups stands in place of subtypes", where="omics interpret", fix="leave out --groups or --subtypes"
+        )
     germline = own_files.check(settings)
     parameters = {**config.parameters(settings), "seed": seed}
     more = [prepared, *([subtypes] if subtypes else [])]
@@ -143,8 +147,8 @@ def interpret(
     with _published("interpretation", output, source, parameters, overwrite, more, files) as write:
         model = cohort.open(source, noun="factors")
         layers = cohort.open(prepared, noun="prepared")
-        label = None
-        if subtypes:
+        label = interpretation.groups_of(cohort.clinical_table(layers), settings.groups)
+        if subtypes and label is None:
             label = cohort.node(cohort.open(subtypes, noun="subtypes"), "subtypes")["label"].to_series()
         given = interpretation.Given(model, layers, label, settings, seed)
         write(_merged(interpretation.interpreted(given, germline), _clinical(layers)))

@@ -138,6 +138,28 @@ def test_faults_of_small_files_are_told(omics, finished, tmp_path, option, text,
     assert not (tmp_path / "i.zarr").exists()
 
 
+def test_any_column_may_stand_in_place_of_subtypes(omics, finished, tmp_path):
+    """A toxicity, say; here the refractory."""
+    arguments = ("interpret", finished / "factors.zarr", tmp_path / "i.zarr", "--prepared", finished / "prepared.zarr")
+    result = omics(*arguments, "--groups", "refractory")
+    assert result.exit_code == 0, result.stderr
+    assert set(table(tmp_path / "i.zarr", "subtype_features")["subtype"]) == {"refractory 0", "refractory 1"}
+    prepared = cohort.open(finished / "prepared.zarr")
+    view = cohort.node(prepared, "views/expression")
+    values = view["value"].transpose("sample", "feature").to_pandas().astype(float)
+    refractory = cohort.clinical_table(prepared)["refractory"].reindex(values.index)
+    tested = cohort.node(cohort.open(tmp_path / "i.zarr"), "differential/expression")
+    here = tested["difference"].sel(subtype="refractory 1").to_series()
+    means = values[refractory == 1].mean() - values[refractory == 0].mean()
+    np.testing.assert_allclose(here, means.reindex(here.index), rtol=1e-6, atol=1e-9)
+    both = omics(*arguments, "--overwrite", "--groups", "sex", "--subtypes", finished / "subtypes.zarr")
+    assert both.exit_code == 2
+    assert "in place of subtypes" in both.stderr
+    many = omics(*arguments, "--overwrite", "--groups", "age")
+    assert many.exit_code == 2
+    assert "values" in many.stderr
+
+
 def test_a_column_to_adjust_for_must_exist(omics, finished, tmp_path):
     arguments = ("interpret", finished / "factors.zarr", tmp_path / "i.zarr", "--prepared", finished / "prepared.zarr")
     result = omics(*arguments, "--subtypes", finished / "subtypes.zarr", "--adjust", "moon")
