@@ -30,7 +30,10 @@ STARTS, STARTS_FULL = 16, 64
 #: A subtype has at least this share of the patients, and this number.
 SMALLEST_SHARE, SMALLEST_COUNT = 0.02, 5
 #: A larger adjusted Rand index counts as this one, whose arctanh is finite.
-LARGEST_RAND = 0.999
+LARGEST_RAND = 0.9999
+#: Quantile that tells the upper spread: so far out that two clusters, which cluster-free data often give as stably as
+#: real ones, are not in the way of more.
+UPPER = 0.97
 #: Smallest spread of arctanh among cluster-free data sets, should they nearly all be alike.
 SMALLEST_SPREAD = 0.05
 #: Subsamples of a cluster-free data set: there are many data sets, so each may be measured more coarsely.
@@ -232,7 +235,7 @@ def standardised(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
 
     They are compared as Fisher's ``arctanh``, or all that are near 1 would be alike. Observed and cluster-free data
     sets are standardised by what they have in common, so that they are exchangeable under the null; by quantiles,
-    because the mean and standard deviation of 41 values let none of them be more than 6.3 standard deviations away.
+    because the mean and standard deviation of n values let none be more than the root of n standard deviations away.
 
     Returns
     -------
@@ -240,8 +243,8 @@ def standardised(observed: np.ndarray, null: np.ndarray) -> np.ndarray:
         The observed ones come first.
     """
     z = np.arctanh(np.minimum(np.vstack([observed, null]), LARGEST_RAND))
-    middle, upper = np.quantile(z, [0.5, 0.9], axis=0)
-    return np.asarray((z - middle) / np.maximum((upper - middle) / ndtri(0.9), SMALLEST_SPREAD))
+    middle, upper = np.quantile(z, [0.5, UPPER], axis=0)
+    return np.asarray((z - middle) / np.maximum((upper - middle) / ndtri(UPPER), SMALLEST_SPREAD))
 
 
 def uniform_of(n_resamples: int, n_subtypes: int, seed: list[int], starts: int) -> np.ndarray:
