@@ -284,6 +284,13 @@ def _journal(graph: list[Step]) -> dict[str, Any]:
         raise IntegrityError("the record of the last run is damaged", where=str(file), fix="delete it") from error
 
 
+def title_of(folder: Path) -> str:
+    """Title of the run whose artefacts are in a folder; of artefacts that no run made, a general one."""
+    file = folder / JOURNAL
+    journal = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return str(journal.get("report", {}).get("settings", {}).get("title", config.Config.title))
+
+
 def _write(file: Path, journal: Mapping[str, Any]) -> None:
     with steps.whole_file(file) as aside:
         aside.write_text(json.dumps(journal, indent=1, sort_keys=True) + "\n", encoding="utf-8")

@@ -30,3 +30,10 @@ def test_the_page_of_a_run_opens_whole_and_in_silence(finished, browser):
     assert browser.complaints() == []
     assert browser.requests() == [(finished / "report.html").as_uri()]
     assert browser.ask("document.querySelectorAll('th button').length") > 20
+
+
+def test_a_report_of_a_run_keeps_its_title(omics, finished, tmp_path):
+    for more, title in (((), "Simulated paediatric ALL"), (("--title", "Mine"), "Mine")):
+        made = omics("report", finished, "-o", tmp_path / "r.html", "--overwrite", *more)
+        assert made.exit_code == 0, made.stderr
+        assert f"<title>{title}</title>" in (tmp_path / "r.html").read_text(encoding="utf-8")
