@@ -98,7 +98,11 @@ INTERPRET_NODES: Mapping[str, tuple[Variable, ...]] = {
         *_texts(effect_name="correlation, auc, epsilon squared, hazard ratio per standard deviation"),
         *_numbers(lower="lower end of the 95 % interval of a hazard ratio", upper="upper end of it"),
         *_counts(events="events of a regression"),
-        *_P,
+        *_numbers(
+            p_value="two-sided p-value",
+            q_value="false discovery rate over the variables that are circular, or over those that are not",
+        ),
+        optional("circular", ("row",), "integer", "1 where the factors were learnt from the variable, or it from them"),
     ),
     "factor_sets": (*_texts(factor="factor"), *_SETS),
     "subtype_sets": (*_texts(subtype="subtype"), *_SETS),

@@ -17,6 +17,20 @@ TIME = "_time"
 PLACES = ("site", "hospital", "centre", "center", "laboratory", "lab", "study", "cohort")
 RUNS = ("batch", "protocol", "plate", "platform", "array", "chip", "slide", "lane", "run")
 TECHNICAL = (*PLACES, *RUNS)
+#: Levels that name no subtype, in lower case: who has one is of unknown subtype, and need not have been tested for any.
+UNNAMED = (
+    "b-other",
+    "b other",
+    "other",
+    "others",
+    "unknown",
+    "unclassified",
+    "undetermined",
+    "not done",
+    "nos",
+    "na",
+    "n/a",
+)
 #: Name of such a column that is none where it is the last of several words: a risk group, an age group.
 GROUP = "group"
 

@@ -182,7 +182,9 @@ class Interpret:
     megabases: float | None = setting(None, "Size of what was sequenced, for the burden.", minimum=0.0)
     germline: Path | None = setting(None, "Germline variants: TSV with sample, gene, variant, sample_type.")
     tables: tuple[Path, ...] | None = setting(
-        None, "Knowledge tables of your own, in the form of ours.", metavar="TSV,..."
+        None,
+        "Knowledge tables of your own, in the form of ours; symbols that no table knows are taken as they are.",
+        metavar="TSV,...",
     )
     horizon: float = setting(5.0, "Years within which a relapse counts where mutations are compared.", minimum=0.0)
     timepoint: str = setting("diagnosis", "Timepoint of the mutations.", choices=("diagnosis", "relapse"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeGuard
@@ -16,7 +16,7 @@ from omics import read as reading
 from omics.columns import MOST_LEVELS
 from omics.factors import MOFA
 from omics.schema import DataError, UsageError, describe, view_names
-from pipelines import clusters, config, own_files
+from pipelines import clusters, config, interpretation_mutations, own_files
 from pipelines.console import say
 
 Tables = dict[str, pd.DataFrame]
@@ -27,8 +27,8 @@ LEADING_CPGS = 0.05
 LEVEL = 0.05
 #: Clinical columns that may name a fusion.
 FUSIONS = ("subtype", "fusion", "cytogenetic_code")
-#: What tells the two samples of a patient, who gives both their name.
-_EARLY, _LATE = " at diagnosis", " at relapse"
+#: Name of the subtypes among what factors are compared with.
+_FOUND = "subtypes found"
 #: Fewest patients with an event, and without, between whom mutations are compared.
 FEWEST = 5
 
@@ -144,13 +144,14 @@ class Given:
 
 def interpreted(given: Given, germline: pd.DataFrame | None = None) -> xr.DataTree:
     """All tables, and ``/differential/<layer>`` of each layer of numbers."""
+    own_files.check_adjustment(given.settings.adjust, given.clinical, given.labels)
     differences = _differential(given, given.labels) if _several(given.labels) else {}
     tables = (
         _factors(given)
         | _subtypes(given, differences)
         | _gene_sets(given, differences)
         | _mutations(given)
-        | _evolution(given)
+        | interpretation_mutations.evolution(given.calls, given.sequenced, given.settings)
         | _views(given, germline)
     )
     nodes = {f"/{name}": describe(cohort.from_table(table), name) for name, table in tables.items() if len(table)}
@@ -169,8 +170,7 @@ def groups_of(clinical: pd.DataFrame, column: str | None) -> pd.Series | None:
     if column is None:
         return None
     if column not in clinical:
-        fix = f"there are {', '.join(map(str, clinical.columns))}"
-        raise UsageError(f"no clinical column {column}", where="--groups", fix=fix)
+        raise UsageError(f"no clinical column {column}", where="--groups", fix=own_files.there_are(clinical))
     known = clinical[column].dropna()
     number = pd.api.types.is_numeric_dtype(known)
     text = known.map("{:g}".format) if number else known.astype(str)
@@ -215,7 +215,9 @@ def _factors(given: Given) -> Tables:
     )
     return {
         "factor_features": features,
-        "associations": interpret.associations(given.scores, given.clinical, _beside(given), _regressions(given)),
+        "associations": interpret.associations(
+            given.scores, given.clinical, _beside(given), _regressions(given), _circular(given)
+        ),
     }
 
 
@@ -227,7 +229,20 @@ def _beside(given: Given) -> dict[str, pd.Series]:
         here = given.scores.index.isin(cohort.node(given.prepared, f"views/{name}").indexes["sample"])
         if not here.all():
             found[f"has {name}"] = pd.Series(here, given.scores.index)
-    return found if given.labels is None else {**found, "subtypes found": given.labels}
+    return found if given.labels is None else {**found, _FOUND: given.labels}
+
+
+def _circular(given: Given) -> set[str]:
+    """What the factors were learnt from, or was made of them: subtypes found, genes and presence of the model's layers.
+
+    Groups are of the clinic, not found.
+    """
+    layers = [name for name in view_names(given.prepared) if name in given.mofa.weights_]
+    found = {f"has {name}" for name in layers}
+    for name in given.named("mutation"):
+        if name in layers:
+            found.update(f"{gene} mutation" for gene in given.values(name).indexes["feature"])
+    return found if given.settings.groups else {*found, _FOUND}
 
 
 def _regressions(given: Given) -> dict[str, Callable[[pd.Series], tuple[float, float, float, float, int, int]]]:
@@ -255,10 +270,6 @@ def _regression(table: pd.DataFrame) -> Callable[[pd.Series], tuple[float, float
 def _differential(given: Given, labels: pd.Series) -> dict[str, xr.Dataset]:
     """Differences of every feature of the layers of numbers, by subtype."""
     columns = given.settings.adjust
-    absent = sorted(set(columns or ()) - set(given.clinical.columns))
-    if absent:
-        fix = f"there are {', '.join(map(str, given.clinical.columns))}"
-        raise UsageError(f"no clinical column {', '.join(absent)}", where="--adjust", fix=fix)
     beside = given.clinical[list(columns)] if columns else None
     return {
         name: interpret.differential(given.values(name), labels, beside)
@@ -396,63 +407,15 @@ def _mutations(given: Given) -> Tables:
         "gene_pairs": interpret.pairs_of_genes(calls, sequenced, seed=given.seed),
     }
     if given.settings.mutations is not None:
-        found["burden"] = _burden(calls, sequenced, given.settings.megabases)
+        found["burden"] = interpretation_mutations.burden(calls, sequenced, given.settings.megabases)
     labels = given.labels
     if _several(labels):
         found["mutation_subtypes"] = interpret.enriched(calls, sequenced, labels)
-    relapsed = _relapsed(given.clinical, given.settings.horizon)
+    relapsed = interpretation_mutations.relapsed(given.clinical, given.settings.horizon)
     here = relapsed[relapsed.index.isin(sequenced)]
     if here.sum() >= FEWEST and (~here).sum() >= FEWEST:
         found["mutation_relapse"] = interpret.with_event(calls, sequenced, here)
     return found
-
-
-def _burden(calls: pd.DataFrame, sequenced: Sequence[str], megabases: float | None) -> pd.DataFrame:
-    table = interpret.burden(calls, sequenced, megabases)
-    if not ("vaf" in calls or {"t_alt_count", "t_ref_count"} <= set(calls.columns)):
-        return table.assign(median_vaf=np.nan, math=np.nan)
-    return table.merge(interpret.math_score(calls, sequenced).drop(columns="n"), on="sample")
-
-
-def _relapsed(clinical: pd.DataFrame, horizon: float) -> pd.Series:
-    """Whether each patient relapsed by the horizon; those not followed up so far, without relapse, are left out."""
-    if "relapse" not in outcome.supported(clinical):
-        return pd.Series(dtype=bool)
-    table = outcome.endpoint(clinical, "relapse")
-    by_then = (table["event"] == 1) & (table["time"] <= horizon)
-    known = by_then | (table["time"] > horizon) | (table["event"] > 1)
-    return by_then[known]
-
-
-def _evolution(given: Given) -> Tables:
-    """Mutations at diagnosis and at relapse: of pairs where they are given, else of two cohorts."""
-    path = given.settings.relapse_mutations
-    if path is None:
-        return {}
-    if given.calls is None:
-        raise UsageError("nothing to compare with", where="--relapse-mutations", fix="give --mutations, at diagnosis")
-    how = {"timepoint": "relapse", "on_duplicate": given.settings.on_duplicate}
-    later, listed = reading.read_calls(path, **how), given.settings.relapse_sequenced
-    again = sorted(set(later["sample"])) if listed is None else reading.read_patients(listed, **how)
-    unlisted = sorted(set(later["sample"]) - set(again))
-    if unlisted:
-        raise DataError(
-            f"{len(unlisted)} patients of the calls at relapse are not in the list, first {unlisted[0]}",
-            where=str(listed),
-            fix="complete the list, or leave it out",
-        )
-    sequenced = {str(name) for name in given.sequenced}
-    both = sorted(sequenced.intersection(again))
-    if not both:
-        table = interpret.unpaired(given.calls, sorted(sequenced), later, again)
-        return {"evolution_unpaired": table}
-    before, after = (
-        calls.assign(sample=calls["sample"] + time) for calls, time in ((given.calls, _EARLY), (later, _LATE))
-    )
-    named = {"diagnosis_sample": [one + _EARLY for one in both], "relapse_sample": [one + _LATE for one in both]}
-    pairs = pd.DataFrame({"patient": both, **named})
-    found = interpret.evolution(before, after, pairs)
-    return {"evolution_genes": found.genes, "evolution_patients": found.patients}
 
 
 # --- what could be done ---------------------------------------------------------------------------------------------

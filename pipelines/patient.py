@@ -272,6 +272,7 @@ def _meaning(alone: xr.DataTree, settings: config.Interpret) -> dict[str, Any]:
     leveled = copies if copies is not None and (copies.isin(_LEVELS) | copies.isna()).all(axis=None) else None
     columns = [name for name in interpretation.FUSIONS if name in given.clinical and given.clinical[name].notna().any()]
     fusions = given.clinical[columns] if columns else None
+    # what the columns name in others is unknown here, so that a class alone, hyperdiploid say, tells of no fusion
     lesions = interpret.lesions(mutation_matrix=mutated, fusions=fusions, copy_number=leveled)
     sequenced = None if mutated is None else mutated.index
     looked = interpret.measured(sequenced=sequenced, mutation_matrix=mutated, fusions=fusions, copy_number=leveled)

@@ -24,7 +24,7 @@ def _clusters(seed: int, n: int = 200) -> tuple[Subtypes, np.ndarray]:
     label = rng.choice(3, n, p=[0.5, 0.3, 0.2])
     centre = 5 * np.eye(3, 6)
     score = centre[label] + rng.normal(size=(n, 6))
-    return Subtypes(**{**QUICK, "n_null": 39}, random_state=seed).fit(factors(score / score.std(axis=0))), label
+    return Subtypes(**{**QUICK, "n_null": 59}, random_state=seed).fit(factors(score / score.std(axis=0))), label
 
 
 def _outcome(seed: int, log_hazard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,15 +47,15 @@ def relapse_trial(seed: int, effect: float) -> dict[str, float]:
 
 def test_p_values_of_relapse_are_uniform_without_a_difference_also_after_choosing_the_number():
     with cluster.on("local"):
-        table = pd.DataFrame(each(relapse_trial, range(150), 0.0))
+        table = pd.DataFrame(each(relapse_trial, range(100), 0.0))
     assert (table["k"] > 1).mean() > 0.95
     assert kstest(table["found"].dropna(), "uniform").pvalue > 0.01
-    assert (table["found"] <= 0.05).mean() == pytest.approx(0.05, abs=0.035)
+    assert (table["found"] <= 0.05).mean() == pytest.approx(0.05, abs=0.05)
 
 
 def test_a_planted_difference_is_found_as_often_as_with_the_true_subtypes():
     with cluster.on("local"):
-        table = pd.DataFrame(each(relapse_trial, range(100), 0.9))
+        table = pd.DataFrame(each(relapse_trial, range(80), 0.9))
     nominal = (table["true"] <= 0.05).mean()
     assert 0.6 < nominal < 0.98, "the effect must leave something to lose"
     assert (table["found"] <= 0.05).mean() >= nominal - 0.05

@@ -1,5 +1,7 @@
 """Which clinical columns each factor goes with: every factor against every column, as one family of tests.
 
+What the factors were learnt from goes with them by construction; such variables are a family of their own.
+
 Nothing here says what causes what: a factor that goes with the batch goes with whatever the batch goes with.
 
 References
@@ -12,7 +14,7 @@ Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -30,8 +32,8 @@ FEWEST_KNOWN, RARE = 10, 3
 Regression: TypeAlias = Callable[[pd.Series], tuple[float, float, float, float, int, int]]
 
 _TEXTS = ("factor", "variable", "kind", "test", "level", "effect_name")
-_COUNTS, _NUMBERS = ("n", "events"), ("effect", "lower", "upper", "p_value", "q_value")
-_COLUMNS = (*_TEXTS[:5], _COUNTS[0], _NUMBERS[0], _TEXTS[5], *_NUMBERS[1:3], _COUNTS[1], *_NUMBERS[3:])
+_COUNTS, _NUMBERS = ("n", "events", "circular"), ("effect", "lower", "upper", "p_value", "q_value")
+_COLUMNS = (*_TEXTS[:5], _COUNTS[0], _NUMBERS[0], _TEXTS[5], *_NUMBERS[1:3], _COUNTS[1], *_NUMBERS[3:], _COUNTS[2])
 
 
 class _Kind(NamedTuple):
@@ -53,6 +55,7 @@ def associations(
     clinical: pd.DataFrame,
     extra: Mapping[str, pd.Series] | None = None,
     survival: Mapping[str, Regression] | None = None,
+    circular: Collection[str] = (),
 ) -> pd.DataFrame:
     r"""Test every factor against every clinical column, each by the test that its values ask for.
 
@@ -78,12 +81,14 @@ def associations(
     scores : pandas.DataFrame
         Factors, (sample, factor).
     clinical : pandas.DataFrame
-        Clinical table, indexed by sample; patients of unknown value are left out of a test.
+        Clinical table, indexed by sample; patients of unknown value are left out of a test. It may have no columns.
     extra : mapping of str to pandas.Series, optional
         More variables by name, indexed by sample, that are treated like columns: subtypes, a mutated gene, presence of
         a layer.
     survival : mapping of str to callable, optional
         Regressions of times to events, by name of the event.
+    circular : collection of str, optional
+        Variables that the factors were learnt from, or that were made of the factors.
 
     Returns
     -------
@@ -94,7 +99,9 @@ def associations(
           of, else empty), ``n`` patients of known value;
         * ``effect, effect_name, lower, upper`` (95 % interval of a hazard ratio, else NaN), ``events`` (-1 where there
           are none to count);
-        * ``p_value, q_value`` (Benjamini-Hochberg over the table). A regression without an estimate has NaN.
+        * ``p_value, q_value`` (Benjamini-Hochberg over the variables that are circular, and over those that are
+          not). A regression without an estimate has NaN.
+        * ``circular`` (1 where the variable is, else 0).
 
     Raises
     ------
@@ -110,8 +117,12 @@ def associations(
     table = _checked(scores, clinical, extra or {})
     rows = [row for name, column in table.items() for row in _tests(scores, str(name), column, table.columns)]
     rows += [row for name, regression in (survival or {}).items() for row in _regressions(scores, name, regression)]
-    found = pd.DataFrame(rows, columns=[name for name in _COLUMNS if name != "q_value"])
-    found["q_value"] = q_values(found["p_value"].to_numpy())
+    found = pd.DataFrame(rows, columns=[name for name in _COLUMNS if name not in ("q_value", "circular")])
+    found["circular"] = found["variable"].isin(list(circular)).astype(int)
+    found["q_value"] = np.nan
+    for _, family in found.groupby("circular"):
+        found.loc[family.index, "q_value"] = q_values(family["p_value"].to_numpy())
+    found = found[list(_COLUMNS)]
     found = found.sort_values(["p_value", "variable", "factor"], ignore_index=True)
     return typed(found, text=_TEXTS, integer=_COUNTS, float=_NUMBERS)
 
@@ -124,7 +135,7 @@ def _checked(scores: pd.DataFrame, clinical: pd.DataFrame, extra: Mapping[str, p
         refuse_duplicates(column.index, "sample", name)
     if not np.isfinite(scores.to_numpy(dtype=float)).all():
         raise DataError("a score is not finite", where="scores", fix="leave the patient out, or fit the factors again")
-    if not scores.index.isin(clinical.index).any():
+    if len(clinical.columns) and not scores.index.isin(clinical.index).any():
         raise DataError("no patient has both scores and clinical data", where="clinical", fix="compare the sample ids")
     both = [name for name in extra if name in clinical.columns]
     if both:

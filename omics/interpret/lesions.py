@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from omics.columns import in_order
+from omics.columns import UNNAMED, in_order
 from omics.interpret.knowledge import BETWEEN, NO_GENE, symbol_of, table
 from omics.interpret.mutation_calls import checked, ids, typed
 from omics.schema import DataError
@@ -42,6 +42,8 @@ _SYMBOL = r"[A-Z][A-Za-z0-9]*(?:-[A-Z0-9]+)*"
 _PAIR = re.compile(rf"({_SYMBOL})\s*::\s*({_SYMBOL})")
 _LOOSE = re.compile(r"([A-Z][A-Za-z0-9]*)\s*[-/_]\s*([A-Z][A-Za-z0-9]*)")
 _ALONE = re.compile(r"([A-Z][A-Z0-9]+)\s*[- ]?\s*(?:rearranged|rearrangement|translocation|fusion|r)\b")
+_PHRASES = re.compile(r"[;,|+&]| and | or ")
+_UNNAMED = re.compile(rf"(?:.*[ /-])?(?:{'|'.join(map(re.escape, UNNAMED))})", re.IGNORECASE)
 _DENIED = re.compile(r"\b(?:no|not|non|without|negative|neg|absent|wild-?type|wt)\b|[- ]like\b", re.IGNORECASE)
 _SUFFIX = re.compile(r"[_ -](ITD|TKD|PTD)$")
 
@@ -115,8 +117,9 @@ def measured(
     panel : iterable of str, optional
         Genes that were sequenced in them; by default all.
     mutation_matrix, fusions, copy_number : optional
-        As in :func:`lesions`. A patient with a text in a clinical column was looked at for the fusions that the
-        column names in anyone, and for no others.
+        As in :func:`lesions`. A patient of whom a clinical column names a fusion or a class was looked at for the
+        fusions that the column names in anyone who is given, and for no others: of a patient alone, for its own. Who
+        is "other", "NOS" or the like (:data:`~omics.columns.UNNAMED`) need not have been looked at for any.
 
     Returns
     -------
@@ -325,7 +328,7 @@ class Named(NamedTuple):
 def fusions_in(text: str) -> list[Named]:
     """Fusions that a text names, with current symbols."""
     found: dict[Named, None] = {}
-    for phrase in re.split(r"[;,|+&]| and | or ", text):
+    for phrase in _PHRASES.split(text):
         if _DENIED.search(phrase):
             continue
         pairs = [Named(symbol_of(a), symbol_of(b)) for a, b in _PAIR.findall(phrase)]
@@ -375,10 +378,17 @@ def _looked_at(fusions: pd.Series | pd.DataFrame) -> pd.DataFrame:
     texts = list(_texts(fusions))
     samples = pd.Index(in_order({sample for _, text in texts for sample in text.index}), dtype=object)
     for _, text in texts:
-        told = pd.Series(samples.isin(text.index), samples)
-        for name in {one.name for said in text.unique() for one in fusions_in(said)}:
+        named = {said: fusions_in(said) for said in text.unique()}
+        classed = text[[bool(named[said]) or not _is_unnamed(said) for said in text]]
+        told = pd.Series(samples.isin(classed.index), samples)
+        for name in {one.name for several in named.values() for one in several}:
             columns[name] = columns[name] | told if name in columns else told
     return pd.DataFrame(columns, index=samples, dtype=bool)[sorted(columns)]
+
+
+def _is_unnamed(text: str) -> bool:
+    """Whether any part of the text says that no class was found: "B-ALL, other", "AML NOS"."""
+    return any(_UNNAMED.fullmatch(phrase.strip()) for phrase in _PHRASES.split(text))
 
 
 # --- three values -------------------------------------------------------------------------------------------------

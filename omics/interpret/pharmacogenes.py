@@ -16,7 +16,7 @@ from omics.interpret.alterations import NO, TO_CHECK, YES
 from omics.interpret.knowledge import symbol_of, table
 from omics.interpret.lesions import MEASURED, NOT_MEASURED
 from omics.interpret.mutation_calls import typed
-from omics.schema import UsageError
+from omics.schema import DataError
 
 #: What the column ``sample_type`` must say of every row.
 GERMLINE = "germline"
@@ -56,7 +56,7 @@ def pharmacogenes_view(germline: pd.DataFrame | None = None, known: pd.DataFrame
 
     Raises
     ------
-    UsageError
+    DataError
         The table does not say that it is of the germline, or looks as if it were of a tumour.
     """
     known = table("pharmacogenes") if known is None else known
@@ -70,12 +70,19 @@ def pharmacogenes_view(germline: pd.DataFrame | None = None, known: pd.DataFrame
     return typed(found[[*_TEXT, *_SOURCE]], text=(*_TEXT, *_SOURCE))
 
 
-def refuse_tumour(germline: pd.DataFrame) -> None:
+def refuse_tumour(germline: pd.DataFrame, where: str = GERMLINE) -> None:
     """Refuse a table that does not say that it is of the germline, or looks as if it were of a tumour.
+
+    Parameters
+    ----------
+    germline : pandas.DataFrame
+        As :func:`pharmacogenes_view` takes it.
+    where : str, optional
+        File that it is of.
 
     Raises
     ------
-    UsageError
+    DataError
         With what tells it.
     """
     columns = [str(name) for name in germline.columns]
@@ -88,7 +95,7 @@ def refuse_tumour(germline: pd.DataFrame) -> None:
     else:
         why = _sign_of_tumour(germline)
     if why:
-        raise UsageError(f"pharmacogenes are read from the germline only: {why}", where="germline", fix=_FIX)
+        raise DataError(f"pharmacogenes are read from the germline only: {why}", where=where, fix=_FIX)
 
 
 def _sign_of_tumour(germline: pd.DataFrame) -> str:

@@ -61,6 +61,16 @@ def shown(table: pd.DataFrame) -> pd.DataFrame:
     return table[(table["known"] == _MEASURED) & (table["agrees"] != "no")]
 
 
+def looked_at(patients: pd.DataFrame, subtypes: pd.DataFrame | None) -> dict[str, int]:
+    """Kinds of lesions that were looked for, and in how many patients; 0 where the number is not known."""
+    found = dict.fromkeys(distinct(patients.loc[patients["known"] == _MEASURED, "lesion"]), 0)
+    if subtypes is not None:
+        rows = subtypes[subtypes["known"] == _MEASURED]
+        everyone = (rows["n_known"] + rows["n_known_others"]).groupby(rows["lesion"]).max()
+        found |= {str(lesion): int(n) for lesion, n in everyone.items() if n > 0}
+    return {lesion: found[lesion] for lesion in distinct(found)}
+
+
 # --- lesions ------------------------------------------------------------------------------------------------------
 
 
@@ -114,17 +124,26 @@ def _targets(tree: xr.DataTree | None) -> Section | None:
 def _lesions(tree: xr.DataTree | None, view: _View) -> list[Part]:
     """By subtype, what is known, by patient, and who was not looked at."""
     subtypes, patients = (read(tree, f"{view.node}_{of}") for of in ("subtypes", "patients"))
+    if patients is not None and not looked_at(patients, subtypes):
+        return [Remark(f"Lesions that {view.which}: not looked at in anybody."), *_not_looked_at(patients, view)]
     parts: list[Part] = [] if subtypes is None else [_of_subtypes(subtypes, view)]
     if patients is not None:
         hits = shown(patients)
-        parts += [_known(hits, view), _of_patients(hits, view), _not_looked_at(patients, view)]
+        parts += [_known(hits, view), _of_patients(hits, view)] if len(hits) else [Remark(_NOBODY)]
+        parts += _not_looked_at(patients, view)
     return parts
 
 
-def _of_subtypes(table: pd.DataFrame, view: _View) -> Table:
+_NOBODY = "No patient who was looked at has such a lesion."
+
+
+def _of_subtypes(table: pd.DataFrame, view: _View) -> Part:
     """Share of each subtype with a lesion, of those looked at, against all others."""
     looked = table[table["known"] == _MEASURED]
     found = looked[looked["n_with"] > 0]
+    if found.empty:
+        return Remark(f"Lesions that {view.which}: no patient of a subtype who was looked at has one.")
+    same = ["subtype", "gene" if "gene" in found else "indication", "lesion", "n_with"]  # whatever the drug or agent
     first, cut = capped(in_order(found, "subtype").sort_values("q_value", kind="stable"))
     rows: list[Row] = [
         [clean(row.subtype, 40), *(text(getattr(row, name), 80) for name in view.names), text(row.lesion),
@@ -137,7 +156,7 @@ def _of_subtypes(table: pd.DataFrame, view: _View) -> Table:
     note = (
         "With it: patients whose lesion is or may be the one meant, of those looked at; to be checked: those of them "
         f"for whom the data do not tell. Fisher's exact test against all other subtypes, circular where such lesions "
-        f"were a layer of the factors. {how_many(looked)} Left out: "
+        f"were a layer of the factors. {how_many(found.drop_duplicates(same))} Left out: "
         f"{len(looked) - len(found):,} rows of lesions that nobody of the subtype has, {len(table) - len(looked):,} of "
         f"lesions that were not looked for.{cut}"
     )
@@ -194,9 +213,11 @@ def _patient(sample: object) -> Cell:
     return Cell(clean(sample, 60), sample=clean(sample))
 
 
-def _not_looked_at(table: pd.DataFrame, view: _View) -> Table:
+def _not_looked_at(table: pd.DataFrame, view: _View) -> list[Table]:
     """For how many patients the data cannot show a lesion."""
     unseen = table[table["known"] != _MEASURED]
+    if unseen.empty:
+        return []
     keys = list(dict.fromkeys([*view.names, "lesion"]))
     rows: list[Row] = [
         [*(text(one, 80) for one in said), lesion or "no lesion shows it", counted(n)]
@@ -206,13 +227,8 @@ def _not_looked_at(table: pd.DataFrame, view: _View) -> Table:
         f"Patients, of {table['sample'].nunique():,} in the table, who were not looked at for this: whether they have "
         "it is not known."
     )
-    return Table(
-        f"Not looked at: lesions that {view.which}",
-        (*view.names.values(), "Lesion", "Patients"),
-        "l" * len(keys) + "r",
-        rows,
-        note,
-    )
+    head = (*view.names.values(), "Lesion", "Patients")
+    return [Table(f"Not looked at: lesions that {view.which}", head, "l" * len(keys) + "r", rows, note)]
 
 
 # --- antigens -----------------------------------------------------------------------------------------------------
@@ -227,15 +243,17 @@ def _antigens(tree: xr.DataTree | None) -> Section | None:
     table, patients = read(tree, "antigens_subtypes"), read(tree, "antigens_patients")
     if table is None and patients is None:
         return None
+    lead = (
+        "Expression of surface antigens for which antibodies, engagers or CAR-T exist, as percentiles in this cohort: "
+        "they compare patients of one antigen, not antigens with each other."
+    )
+    if not any((one["known"] == _MEASURED).any() for one in (table, patients) if one is not None):
+        return Section("antigens", "Which antigen", lead, [Remark("The expression of no antigen was measured.")])
     parts: list[Part] = [Remark(_SURFACE, True)]
     if table is not None:
         parts += [*_antigen_figure(table), _antigen_table(table), _therapies(table)]
     if patients is not None:
         parts.append(_antigens_of_patients(patients))
-    lead = (
-        "Expression of surface antigens for which antibodies, engagers or CAR-T exist, as percentiles in this cohort: "
-        "they compare patients of one antigen, not antigens with each other."
-    )
     return Section("antigens", "Which antigen", lead, parts)
 
 

@@ -37,10 +37,12 @@ def subtypes_section(artefacts: Artefacts) -> Section | None:
         *_known_labels(artefacts, names),
         *_markers(tree, names),
     ]
-    return Section("subtypes", "Subtypes", _subtypes_lead(len(names)), parts)
+    return Section("subtypes", "Subtypes", _subtypes_lead(len(names), reading.one_group_asked_for(tree)), parts)
 
 
-def _subtypes_lead(n: int) -> str:
+def _subtypes_lead(n: int, asked_for: bool) -> str:
+    if n == 1 and asked_for:
+        return "One group was asked for, so all patients belong to it: whether there are subtypes was not looked at."
     if n == 1:
         return (
             "No structure: no division of the patients was both stable in each of its subtypes and more stable than "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import xarray as xr
 
+from omics.columns import is_technical
 from omics.report import effects, figures, grids, reading
 from omics.report.content import Figure, Part, Remark, Row, Section, Table
 from omics.report.reading import Artefacts, records
@@ -13,22 +14,30 @@ from omics.report.tables import (
     capped,
     counted,
     decimals,
+    distinct,
     ends,
     how_many,
     in_order,
     named,
+    one_direction,
     probability,
     read,
     share,
     sure,
     text,
 )
-from omics.report.words import clean, count, natural
+from omics.report.words import clean, count, listing, natural
 
 #: Variables, and gene sets, that are drawn: those of the smallest q-values.
 MAX_VARIABLES, MAX_SETS = 30, 25
 #: Leading features of a factor and layer that the page shows.
 MAX_RANK = 10
+#: Leading genes of a set that the page names.
+MAX_GENES = 5
+_CORRELATED = (
+    "The test allows for correlation between the genes of a set. Each set once, in either direction: p and q are "
+    "two-sided where there is such a test."
+)
 #: A factor that explains less of a layer than this has no leading features there worth naming.
 MIN_R2 = 0.01
 _YES = frozenset({"", "1", "1.0", "True", "yes"})
@@ -72,7 +81,25 @@ def _associations(tree: xr.DataTree | None) -> list[Part]:
     table = read(tree, "associations")
     if table is None:
         return []
-    return [*_forest(tree), *_heatmap(table), _association_table(table)]
+    return [*_technical(table), *_forest(tree), *_heatmap(table), _association_table(table)]
+
+
+def _technical(table: pd.DataFrame) -> list[Part]:
+    """A warning where factors go with how samples were handled."""
+    going = sure(table[table["variable"].map(is_technical)])
+    if going.empty:
+        return []
+    said = [
+        f"{clean(variable, 40)} ({listing([clean(one, 30) for one in distinct(rows['factor'])])})"
+        for variable, rows in going.groupby("variable", sort=True)
+    ]
+    return [
+        Remark(
+            f"Factors go with how samples were handled, at q below {LEVEL}: {listing(said)}. What they say may be "
+            "technical, unless such groups differ in their patients.",
+            warning=True,
+        )
+    ]
 
 
 def _forest(tree: xr.DataTree | None) -> list[Part]:
@@ -152,12 +179,13 @@ def _sets(tree: xr.DataTree | None) -> list[Part]:
     ):
         table = read(tree, path)
         if table is not None:
+            table = one_direction(table, by)
             parts += _dots(table, by, title)
-            parts.append(_set_table(table, by, title, "The test allows for correlation between the genes of a set."))
+            parts.append(_set_table(table, by, title, _CORRELATED))
     ranked, cpgs = read(tree, "ranked_sets"), read(tree, "cpg_sets")
     if ranked is not None:
         why = "Genes in the order of their weights or statistics; this test takes genes to be independent."
-        parts.append(_set_table(ranked, "group", "Gene sets, pre-ranked", why))
+        parts.append(_set_table(one_direction(ranked, "group"), "group", "Gene sets, pre-ranked", why))
     return [*parts, *([] if cpgs is None else [_cpg_table(cpgs)])]
 
 
@@ -179,11 +207,11 @@ def _dots(table: pd.DataFrame, by: str, title: str) -> list[Part]:
 
 
 def _set_table(table: pd.DataFrame, by: str, title: str, why: str) -> Table:
-    shown, cut = capped(table.sort_values(["p_value", "set"], kind="stable"))
+    shown, cut = capped(table)
     rows: list[Row] = [
         [clean(group, 40), clean(row.set, 60), clean(row.layer, 30), text(row.direction), counted(row.n_genes),
          decimals(row.statistic), probability(row.p_value), probability(row.q_value),
-         text(row.leading.replace(";", "; "))]
+         text(", ".join(row.leading.split(";")[:MAX_GENES]))]
         for group, row in zip(shown[by], records(shown), strict=True)
     ]  # fmt: skip
     head = (by.capitalize(), "Set", "Layer", "Direction", "Genes", "Statistic", "p-value", "q-value", "Leading genes")

@@ -13,6 +13,7 @@ from omics.report import figures, judgement, reading
 from omics.report.content import Figure, Group, Part, Remark, Section, Table
 from omics.report.outcomes import FEW_EVENTS
 from omics.report.reading import Artefacts
+from omics.report.tables import text
 from omics.report.words import MISSING, clean, count, estimate, interval, listing, number, p_value, percent
 
 #: Of a difference: with fewer, an interval that just misses 0 would seem to touch it.
@@ -95,7 +96,7 @@ def _sample_size(planning: pd.DataFrame | None) -> list[Part]:
     if planning is None:
         return []
     rows = [
-        [features_name(row.features), clean(row.representation or ""), f"{row.patients:,}", f"{row.events:,}",
+        [features_name(row.features), text(row.representation), f"{row.patients:,}", f"{row.events:,}",
          f"{row.parameters:,}", number(row.events_per_parameter, 1), f"{row.needed:,}", "yes" if row.enough else "no"]
         for row in reading.records(planning)
     ]  # fmt: skip

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from omics.report.actions import shown
+from omics.report.actions import looked_at, shown
 from omics.report.drivers import hazards
 from omics.report.reading import records
-from omics.report.tables import LEVEL, probability, read, sure
+from omics.report.tables import LEVEL, distinct, probability, read, sure
 from omics.report.words import clean, count, estimate, listing, percent
 
 #: Findings named in a sentence; the sections have all.
 _NAMED = 3
+#: Status of an agent whose leads come first.
+_APPROVED = "approved in ALL"
 
 
 def findings(tree: xr.DataTree | None) -> list[str]:
@@ -65,7 +67,8 @@ def _mutations(tree: xr.DataTree | None) -> str:
     if going.empty:
         return (
             f"No mutated gene goes with relapse at q below {LEVEL} ({count(len(table), 'gene')} tested; "
-            f"{count(int(table['n_cluster'].max()), 'patient')} relapsed). That is not proof of none."
+            f"{int(table['n_cluster'].max()):,} of those sequenced relapsed within the horizon). "
+            "That is not proof of none."
         )
     named = [
         f"{clean(row.gene, 30)} ({row.n_inside:,} of {row.n_cluster:,} who relapsed, "
@@ -80,25 +83,57 @@ def _go(n: int) -> str:
 
 
 def _lesions(tree: xr.DataTree | None, node: str, names: Sequence[str], which: str) -> str:
-    """Patients with such a lesion, and in which subtypes there are more than among others."""
+    """Patients with such a lesion, of those looked at, and in which subtypes there are more than among others."""
     patients, subtypes = read(tree, f"{node}_patients"), read(tree, f"{node}_subtypes")
     if patients is None:
         return ""
-    hits, everyone = shown(patients), patients["sample"].nunique()  # who was not looked at counts among everyone
-    carriers, certain = (rows["sample"].nunique() for rows in (hits, hits[hits["agrees"] == "yes"]))
-    said = (
-        f"Lesions {which}: {carriers:,} of {count(everyone, 'patient')} ({percent(carriers / everyone)}) have one that "
-        f"is or may be what the knowledge table means, {certain:,} one that is; whoever was not "
-        "looked at counts as without"
+    looked = looked_at(patients, subtypes)
+    if not looked:
+        return f"Lesions {which}: not looked at in anybody."
+    hits = shown(patients)
+    said = [_carriers(lesion, hits[hits["lesion"] == lesion], n) for lesion, n in looked.items()]
+    return (
+        f"Lesions {which}, if they are or may be what the knowledge table means: {listing(said)}"
+        f"{_unseen(patients, looked)}{_more_frequent(_leads(subtypes, patients, names), names)}."
     )
-    return f"{said}{_more_frequent(subtypes, names)}."
 
 
-def _more_frequent(table: pd.DataFrame | None, names: Sequence[str]) -> str:
+def _carriers(lesion: str, hits: pd.DataFrame, looked: int) -> str:
+    """How many have the lesion, of how many if that is known."""
+    carriers, certain = (rows["sample"].nunique() for rows in (hits, hits[hits["agrees"] == "yes"]))
+    if not looked:
+        return f"{lesion} in {count(carriers, 'patient')} ({certain:,} for certain)"
+    return f"{lesion} in {carriers:,} of {looked:,} looked at ({percent(carriers / looked)}; {certain:,} for certain)"
+
+
+def _unseen(patients: pd.DataFrame, looked: Mapping[str, int]) -> str:
+    never = [lesion for lesion in distinct(patients["lesion"]) if lesion not in looked]
+    return f"; not looked at in anybody: {listing(never)}" if never else ""
+
+
+def _leads(table: pd.DataFrame | None, patients: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame | None:
+    """Lesions that a subtype has more often: those that are what is meant and whose agent is approved come first.
+
+    Leads of which nothing is certain are left out where others are.
+    """
     if table is None:
+        return None
+    more = sure(table[table["share"] > table["share_others"]])
+    approved: set[tuple[str, ...]] = set()
+    if "status" in patients:
+        rows = patients.loc[patients["status"] == _APPROVED, list(names)]
+        approved = set(rows.itertuples(index=False, name=None))
+    later = [one not in approved for one in more[list(names)].itertuples(index=False, name=None)]
+    ranked = more.assign(doubtful=more["n_to_check"] > 0, later=later)
+    ranked = ranked.sort_values(["doubtful", "later", "p_value"], kind="stable")
+    known = ranked[ranked["n_to_check"] < ranked["n_with"]]
+    kept = ranked if known.empty else known
+    return kept.drop_duplicates(["subtype", "lesion", "n_with", "n_known", "n_with_others", "n_known_others"])
+
+
+def _more_frequent(once: pd.DataFrame | None, names: Sequence[str]) -> str:
+    if once is None:
         return ""
-    more = sure(table[table["share"] > table["share_others"]]).sort_values("p_value", kind="stable")
-    once = more.drop_duplicates(["subtype", "lesion", "n_with", "n_known", "n_with_others", "n_known_others"])
     if once.empty:
         return f"; none is more frequent in a subtype at q below {LEVEL}"
     named = [_carried(row, names) for row in records(once.head(_NAMED))]

@@ -24,7 +24,7 @@ from omics.report.tables import (
     read,
     text,
 )
-from omics.report.words import MISSING, clean, count, number
+from omics.report.words import MISSING, clean, count, listing, number
 
 #: A track of more levels would have a legend that nobody can read.
 MAX_LEVELS = 4
@@ -98,20 +98,29 @@ def _burden(tree: xr.DataTree | None) -> list[Part]:
     label = {} if samples is None else samples.set_index("sample")["subtype"].to_dict()
     named = table.assign(subtype=[label.get(one, "") for one in table["sample"]])
     groups = [("All", named), *((name, rows) for name, rows in by_subtype(named) if name)]
+    known = {column: said for column, said in _BURDEN.items() if table[column].notna().any()}
+    math = "math" in known
     rows: list[Row] = [
-        [clean(name, 40), counted(len(part)), *(_spread(part[column], digits) for column, digits in _BURDEN.items()),
-         counted(int(part["math"].notna().sum()))]
+        [clean(name, 40), counted(len(part)), *(_spread(part[column], digits) for column, (_, digits) in known.items()),
+         *([counted(int(part["math"].notna().sum()))] if math else [])]
         for name, part in groups
     ]  # fmt: skip
-    head = ("Subtype", "Patients", "Altering calls", "All calls per Mb", "Median VAF", "MATH", "With MATH")
+    head = ("Subtype", "Patients", *(title for title, _ in known.values()), *(["With MATH"] if math else []))
+    unknown = [title for column, (title, _) in _BURDEN.items() if column not in known]
+    left_out = f" Left out, as not known of anybody: {listing(unknown)}." if unknown else ""
     note = (
         "Median (quartiles). VAF: allele fraction. MATH: 100 times the scaled median absolute deviation of the allele "
-        "fractions by their median; not known with few variants or without allele fractions."
+        f"fractions by their median; not known with few variants or without allele fractions.{left_out}"
     )
-    return [Table("Burden and heterogeneity", head, "lrrrrrr", rows, note)]
+    return [Table("Burden and heterogeneity", head, "l" + "r" * (len(head) - 1), rows, note)]
 
 
-_BURDEN = {"n_non_silent": 0, "per_megabase": 2, "median_vaf": 2, "math": 1}
+_BURDEN = {
+    "n_non_silent": ("Altering calls", 0),
+    "per_megabase": ("All calls per Mb", 2),
+    "median_vaf": ("Median VAF", 2),
+    "math": ("MATH", 1),
+}
 
 
 def _spread(values: pd.Series, digits: int) -> str:
@@ -199,9 +208,11 @@ def _paired(table: pd.DataFrame) -> Table:
         for row in records(shown)
     ]  # fmt: skip
     head = ("Gene", "At diagnosis", "At relapse", "Gained", "Lost", "Kept", "Replaced", "p-value", "q-value")
+    none = "No gene changed in enough patients to be tested: no q-values."
+    tested = how_many(table) if table["q_value"].notna().any() else none
     note = (
         f"{count(int(table['n'].max()), 'pair')} of samples. Exact test of gained against lost (McNemar). Replaced: of "
-        f"those who keep the gene mutated, patients without a variant in common. {how_many(table)}{cut}"
+        f"those who keep the gene mutated, patients without a variant in common. {tested}{cut}"
     )
     return Table("From diagnosis to relapse, in pairs", head, "lrrrrrrrr", rows, note)
 

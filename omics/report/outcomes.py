@@ -33,6 +33,8 @@ _SHORT = 5
 _FROM_DIAGNOSIS = ("relapse", "event_free", "overall")
 #: End points with a forest plot; the others are in the table.
 MAX_FORESTS = 3
+#: Names of clinical columns that a sentence cannot use as they are.
+KNOWN_AS = {"subtype": "known subtype"}
 TESTS = {"gray": "Gray's test", "logrank": "log-rank test"}
 
 

@@ -14,7 +14,7 @@ from omics.cohort import node
 from omics.report import figures, reading
 from omics.report.content import Prose, Section
 from omics.report.evaluation import FEATURES, METRICS, MODELS
-from omics.report.outcomes import TESTS
+from omics.report.outcomes import KNOWN_AS, TESTS
 from omics.report.reading import Artefacts
 from omics.report.words import clean, count, listing, number, percent
 from omics.schema import view_names
@@ -65,6 +65,7 @@ _UNITS = {
 }
 _ENGINES = {"stream": "the streaming engine of omics-all", "mofapy2": "mofapy2"}
 _REPRESENTATIONS = {"factors": "factor scores", "screened": "screened features", "layers": "the layers themselves"}
+_SEEDED = ("factors", "subtypes", "evaluation", "interpretation")
 _ADJUSTED = {"cause_specific_cox": "cause-specific Cox", "fine_gray": "Fine-Gray (Fine and Gray 1999)", "cox": "Cox"}
 
 
@@ -258,8 +259,10 @@ def _subtypes(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
     else:
         yield f"The number of subtypes, {used['n_subtypes']}, was given beforehand."
     p = used.get("p_value")
-    tested = "" if p is None or not np.isfinite(p) else f" (p = {number(p, 3)} against no structure)"
-    found = "one group, that is, no structure" if len(names) == 1 else f"{len(names)} subtypes"
+    asked_for = reading.one_group_asked_for(tree)
+    tested = "" if p is None or asked_for or not np.isfinite(p) else f" (p = {number(p, 3)} against no structure)"
+    one = "one group" if asked_for else "one group, that is, no structure"
+    found = one if len(names) == 1 else f"{len(names)} subtypes"
     yield f"The result was {found}{tested}."
 
 
@@ -279,21 +282,30 @@ def _outcome(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
     if falling:
         yield f"Kaplan-Meier curves (Kaplan and Meier 1958) show {listing(falling)}."
     if tests is not None:
-        used = [TESTS.get(name, clean(name)) for name in tests["test"].unique()]
-        cited = " (Gray 1988)" if (tests["test"] == "gray").any() else ""
-        yield f"Subtypes were compared by {listing(used)}{cited}, not adjusted for the number of end points."
+        used = [
+            TESTS.get(name, clean(name)) + (" (Gray 1988)" if name == "gray" else "") for name in tests["test"].unique()
+        ]
+        yield f"Subtypes were compared by {listing(used)}, not adjusted for the number of end points."
     yield from _adjusted(tree)
 
 
 def _adjusted(tree: xr.DataTree | None) -> Iterator[str]:
     adjusted = reading.frame(tree, "adjusted_tests")
     if adjusted is not None:
-        used = [_ADJUSTED.get(name, clean(name)) for name in adjusted["model"].unique()]
-        beside = sorted({one.strip() for text in adjusted["covariates"].fillna("") for one in text.split(",")} - {""})
-        given = f" beside {listing([clean(one) for one in beside])}" if beside else ""
-        yield f"Joint tests of the subtypes{given} used {listing(used)} regression."
+        fitted = adjusted[np.isfinite(adjusted["p_value"])]
+        given = fitted["covariates"].fillna("")
+        beside = sorted({one.strip() for text in given for one in text.split(",")} - {""})
+        if len(fitted):
+            yield f"Joint tests of the subtypes used {_regressions(fitted)} regression."
+        if beside:
+            named = listing([KNOWN_AS.get(one, clean(one)) for one in beside])
+            yield f"Beside {named} they were tested by {_regressions(fitted[given != ''])} regression."
     if reading.frame(tree, "solution_tests") is not None:
         yield "P-values over all clustering solutions that were looked at were adjusted by Holm's method (Holm 1979)."
+
+
+def _regressions(rows: pd.DataFrame) -> str:
+    return listing([_ADJUSTED.get(name, clean(name)) for name in rows["model"].unique()])
 
 
 def _meaning(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
@@ -304,6 +316,9 @@ def _meaning(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
     t = f"Features of each subtype were compared with all other patients by moderated t{beside} (Smyth 2004)."
     sentences = {**_MEANING, "subtype_features": t}
     yield from (sentence for name, sentence in sentences.items() if name in there)
+    horizon = settings.get("horizon")
+    if horizon is not None and "mutation_relapse" in there:
+        yield f"Mutations were compared between patients with and without relapse within {float(horizon):g} years."
 
 
 def _evaluation(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
@@ -386,7 +401,7 @@ def _software(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
     if versions:
         said = [f"{clean(name)} {clean('/'.join(sorted(v)))}" for name, v in sorted(versions.items())]
         yield f"Software: {listing(said)}."
-    steps = {name: settings_of(manifests, name).get("seed") for name in ("factors", "subtypes", "evaluation")}
+    steps = {name: settings_of(manifests, name).get("seed") for name in _SEEDED}
     seeds = [f"{step} {seed}" for step, seed in steps.items() if seed is not None]
     if seeds:
         yield f"Random seeds: {listing(seeds)}."

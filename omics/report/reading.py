@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +82,12 @@ def labels(tree: xr.DataTree | None) -> pd.Series:
 def subtype_names(tree: xr.DataTree | None) -> list[str]:
     """All subtypes in natural order: S2 before S10."""
     return sorted(labels(tree).unique(), key=natural)
+
+
+def one_group_asked_for(tree: xr.DataTree | None) -> bool:
+    """Whether the number of subtypes was given as 1: that there is no structure was then not found out."""
+    settings = {} if tree is None else json.loads(tree.attrs.get("subtypes", "{}"))
+    return bool(settings.get("n_subtypes") == 1)
 
 
 def scores(tree: xr.DataTree | None) -> pd.DataFrame:

@@ -234,7 +234,8 @@ def _restarts(tree: xr.DataTree | None) -> list[Table]:
         return []
     best = int(table["elbo"].to_numpy().argmax())
     rows = [
-        [f"{i + 1}{' (kept)' if i == best else ''}", clean(row.start), str(row.seed), number(row.elbo, 1),
+        [f"{i + 1}{' (kept)' if i == best else ''}", clean(row.start), str(row.seed) if row.seed >= 0 else MISSING,
+         number(row.elbo, 1),
          f"{row.iterations:,}", "yes" if row.converged else "no"]
         for i, row in enumerate(reading.records(table))
     ]  # fmt: skip

@@ -9,13 +9,21 @@ import numpy as np
 import pandas as pd
 
 from omics.report import figures, meaning, reading, replication
+from omics.report.clusters import MODELS
 from omics.report.evaluation import DIGITS, features_name, labelled, model_name, ordered, verdict
-from omics.report.outcomes import FEW_EVENTS, TESTS, estimate_at, horizon_of
+from omics.report.outcomes import FEW_EVENTS, KNOWN_AS, TESTS, estimate_at, horizon_of
 from omics.report.reading import Artefacts
 from omics.report.words import MISSING, clean, count, estimate, interval, listing, number, p_value, percent
 
 #: Below this p-value a difference is called one.
 LEVEL = 0.05
+_JUDGED = {
+    "first is better": "omics add to the clinical data",
+    "second is better": "omics make the prediction worse",
+}
+_OPEN = "it cannot be concluded that omics add to the clinical data"
+_DESCRIPTION = "below the sample size asked for: description, not evidence"
+_NO_TYPES = "subtypes found"
 _OWED = {
     "cohort": "the cohort: patients, overlap of the layers, what was dropped",
     "factors": "factors: variance explained and leading features",
@@ -35,7 +43,8 @@ def facts(artefacts: Artefacts) -> list[tuple[str, str]]:
         found += [(f"{len(layers):,}", "patients"), (str(layers.shape[1]), "layers")]
     names = reading.subtype_names(artefacts.subtypes)
     if names:
-        found.append((str(len(names)), "subtypes") if len(names) > 1 else ("None", "subtypes found"))
+        none = ("1", "group, as asked for") if reading.one_group_asked_for(artefacts.subtypes) else ("None", _NO_TYPES)
+        found.append((str(len(names)), "subtypes") if len(names) > 1 else none)
     test = _first_test(artefacts)
     if test is not None:
         what = figures.ENDPOINTS[test["endpoint"]][0].lower().removeprefix("cumulative incidence of ")
@@ -57,6 +66,7 @@ def findings(artefacts: Artefacts) -> list[str]:
         _cohort(artefacts),
         _factors(artefacts),
         _subtypes(artefacts),
+        _known(artefacts),
         *_outcome(artefacts),
         *_prediction(artefacts),
         *meaning.findings(artefacts.interpretation),
@@ -107,6 +117,8 @@ def _subtypes(artefacts: Artefacts) -> str:
     names = reading.subtype_names(artefacts.subtypes)
     if not names:
         return ""
+    if len(names) == 1 and reading.one_group_asked_for(artefacts.subtypes):
+        return "One group was asked for: whether there are subtypes was not looked at."
     if len(names) == 1:
         return "No structure: no division of the patients into subtypes was both stable and beyond chance."
     sizes = reading.labels(artefacts.subtypes).value_counts()
@@ -124,6 +136,16 @@ def _subtypes(artefacts: Artefacts) -> str:
     return f"{compared} They are not more stable than chance: it cannot be concluded that there are subtypes."
 
 
+def _known(artefacts: Artefacts) -> str:
+    """How many subtypes are none that is new."""
+    table = reading.frame(artefacts.subtypes, "verdicts")
+    if table is None:
+        return ""
+    n = int((table["kind"] == "known").sum())
+    verb = "is, or looks like," if n == 1 else "are, or look like,"
+    return f"{n:,} of {count(len(table), 'subtype')} {verb} a known one."
+
+
 def _outcome(artefacts: Artefacts) -> list[str]:
     test = _first_test(artefacts)
     if test is None:
@@ -139,7 +161,27 @@ def _outcome(artefacts: Artefacts) -> list[str]:
     else:
         said = f"A difference in the {name} between the subtypes was not shown ({based}). That is not proof of none."
     few = test["events"] < FEW_EVENTS
-    return [said + (" With so few events this is a description, not evidence." if few else "")]
+    described = " With so few events this is a description, not evidence." if few else ""
+    return [said + described + _beside(artefacts, test["endpoint"])]
+
+
+def _beside(artefacts: Artefacts, endpoint: str) -> str:
+    """Whether subtypes say more about the end point than what is known; the first of :data:`MODELS` that was tried."""
+    table = reading.frame(artefacts.subtypes, "adjusted_tests")
+    if table is None:
+        return ""
+    rows = table[(table["adjusted"] == 1) & (table["endpoint"] == endpoint)]
+    row = next((row for model in MODELS for row in reading.records(rows[rows["model"] == model])), None)
+    if row is None:
+        return ""
+    columns = [one.strip() for text in (row.covariates, row.strata) if isinstance(text, str) for one in text.split(",")]
+    named = [KNOWN_AS.get(one, clean(one, 40)) for one in columns if one]
+    known = f"what is known ({listing(named)})" if named else "what is known"
+    if not np.isfinite(row.p_value):
+        return f" They could not be tested beside {known} by {MODELS[row.model]} regression."
+    if not named:
+        return " Nothing else that is known could be put beside them in a regression."
+    return f" Beside {known}: {p_value(row.p_value)} ({MODELS[row.model]} regression)."
 
 
 def _range(artefacts: Artefacts, endpoint: str) -> str:
@@ -177,9 +219,8 @@ def _prediction(artefacts: Artefacts) -> list[str]:
             f"{endpoint} in unseen patients, {model_name(model).lower()}: AUC {listing(each)} "
             f"({count(n, 'patient')}, {count(events, 'event')}; 95\N{NO-BREAK SPACE}% intervals in brackets)."
             + _chance(rows)
-            + _added_value(artefacts, model)
         )
-    return said
+    return [*said, _added_value(artefacts)]
 
 
 def _chance(rows: pd.DataFrame) -> str:
@@ -190,23 +231,33 @@ def _chance(rows: pd.DataFrame) -> str:
     return f" The interval of {listing(unclear)} is not clear of 0.5: it cannot be told from chance."
 
 
-def _added_value(artefacts: Artefacts, model: object) -> str:
-    """Whether omics add to what the clinic knows, as far as the paired difference tells."""
+def _added_value(artefacts: Artefacts) -> str:
+    """Whether omics add to what the clinic knows, as far as the paired differences and the sample size tell."""
     table = labelled(reading.frame(artefacts.evaluation, "differences"))
     if table is None:
         return ""
     words = table["comparison"].astype(str)
-    auc = table["metric"] == "auc"
-    rows = table[auc & (table["model"] == model) & words.str.startswith("both") & words.str.contains("clinical")]
-    if rows.empty:
+    asked = (table["metric"] == "auc") & words.str.startswith("both") & words.str.contains("clinical")
+    by_verdict: dict[str, list[str]] = {}
+    for row in reading.records(table[asked].drop_duplicates("model")):
+        by = f"{number(row.estimate, DIGITS, signed=True)} ({interval(row.lower, row.upper, DIGITS)})"
+        judged = _JUDGED.get(verdict(row.lower, row.upper), _OPEN)
+        by_verdict.setdefault(judged, []).append(f"by {by} in {model_name(row.model).lower()}")
+    if not by_verdict:
         return ""
-    row = rows.iloc[0]
-    by = f"{number(row['estimate'], DIGITS, signed=True)} ({interval(row['lower'], row['upper'], DIGITS)})"
-    judged = {
-        "first is better": "omics add to the clinical data",
-        "second is better": "omics make the prediction worse",
-    }.get(verdict(row["lower"], row["upper"]), "it cannot be concluded that omics add to the clinical data")
-    return f" Adding omics changes the AUC by {by}: {judged}."
+    small = _too_small(artefacts)
+    where, limit = ("in these patients ", f", {_DESCRIPTION}") if small else ("", "")
+    said = [f"{listing(models)}: {'' if judged == _OPEN else where}{judged}" for judged, models in by_verdict.items()]
+    return f"Adding omics changes the AUC {'; '.join(said)}{limit}."
+
+
+def _too_small(artefacts: Artefacts) -> bool:
+    """Whether there are fewer patients than the criteria ask for a model of clinical data and omics."""
+    planning = reading.frame(artefacts.evaluation, "planning")
+    if planning is None:
+        return False
+    both = planning[planning["features"] == "both"]
+    return bool((planning if both.empty else both)["enough"].eq(0).any())
 
 
 def _first_test(artefacts: Artefacts) -> dict[Hashable, Any] | None:

@@ -122,6 +122,22 @@ def how_many(table: pd.DataFrame, noun: str = "test") -> str:
     return f"{count(int(tested), noun)}; q below {LEVEL} in {len(sure(table)):,}."
 
 
+def one_direction(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Each set of each group and layer once: its two-sided test, with the direction, and the genes, that are surer.
+
+    A set without a two-sided test has its surest row.
+    """
+    keys = [by, "layer", "set"]
+    ranked = table.sort_values("p_value", kind="stable")
+    both = ranked["direction"] == "two-sided"
+    sides = ranked[~both].drop_duplicates(keys).set_index(keys)[["direction", "leading"]]
+    tests = ranked.assign(one_sided=~both).sort_values("one_sided", kind="stable").drop_duplicates(keys)
+    told = sides.reindex(pd.MultiIndex.from_frame(tests[keys]))
+    told.index = tests.index
+    found = {name: told[name].fillna(tests[name]) for name in ("direction", "leading")}
+    return tests.drop(columns="one_sided").assign(**found).sort_values(["p_value", "set"], kind="stable")
+
+
 def distinct(values: Iterable[object]) -> list[str]:
     """Texts that are not empty, each once, in natural order."""
     return sorted({str(value) for value in values if isinstance(value, str) and value}, key=natural)

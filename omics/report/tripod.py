@@ -138,7 +138,8 @@ def _predictors(artefacts: Artefacts, manifests: Manifests) -> str:
     said = [f"clinical: {listing(variables)}"] if variables else []
     said += [f"layers: {listing(layers)}"] if layers else []
     said += [f"not used: {listing(left_out)}"] if left_out else []
-    return f"{'; '.join(said)}.".capitalize() if said else ""
+    whole = "; ".join(said)
+    return f"{whole[:1].upper()}{whole[1:]}." if said else ""
 
 
 def _sample_size(artefacts: Artefacts, manifests: Manifests) -> str:

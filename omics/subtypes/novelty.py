@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from omics.columns import in_order, is_outcome, is_technical, is_text
+from omics.columns import UNNAMED, in_order, is_outcome, is_technical, is_text
 from omics.schema import UsageError
 from omics.stats import eta_squared, fisher
 from omics.subtypes.enrichment import ABSENT, LAYER, cluster_labels, enrichment, factor_associations, following
@@ -24,20 +24,7 @@ KINDS = ("known", "splits", "merges", "technical", "sex", "missing data", "new")
 #: Columns that name known subtypes, in any case; they come before all other text.
 KNOWN = ("subtype", "molecular_subtype", "cytogenetic_code", "cytogenetics", "fusion", "immunophenotype", "fab")
 SEX = ("sex", "gender")
-#: Levels that name no subtype: their patients count as of unknown label; and levels that only say what one is not.
-UNNAMED = (
-    "b-other",
-    "b other",
-    "other",
-    "others",
-    "unknown",
-    "unclassified",
-    "undetermined",
-    "not done",
-    "nos",
-    "na",
-    "n/a",
-)
+#: Levels that only say what one is not.
 NEGATIVE = ("0", "false", "no", "none", "negative", "absent", "normal")
 #: Levels that say no more than the name of their column.
 AFFIRMATIVE = ("1", "true", "yes", "positive")
@@ -116,7 +103,8 @@ def verdicts(
 
     `a` patients of both, `c` of the cluster, `m` of the level, `n` in all. With 90 % of all patients from one site,
     so are 90 % of any cluster: precision is high, and phi is 0. A patient whose label names no subtype (B-other,
-    unknown: :data:`UNNAMED`) is one of unknown label, but a third of the cluster must still carry the level.
+    unknown: :data:`~omics.columns.UNNAMED`) is one of unknown label, but a third of the cluster must still carry the
+    level.
 
     The kind of a cluster is the first of the known ones that holds for its strongest level, all with
     :math:`\phi \ge 0.3`, and :math:`q \le 0.05` where it is one level:

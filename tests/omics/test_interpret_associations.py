@@ -12,7 +12,9 @@ from omics.outcome.regression import cox
 from omics.schema import DataError, UsageError
 from tests.planted import mixed
 
-COLUMNS = "factor, variable, kind, test, level, n, effect, effect_name, lower, upper, events, p_value, q_value"
+COLUMNS = (
+    "factor, variable, kind, test, level, n, effect, effect_name, lower, upper, events, p_value, q_value, circular"
+)
 
 
 def scored(samples: pd.Index, seed: int = 0, n_factors: int = 3) -> pd.DataFrame:
@@ -71,6 +73,33 @@ def test_all_tests_are_one_family():
     np.testing.assert_allclose(table["q_value"], brute, rtol=1e-12)
     assert table["p_value"].is_monotonic_increasing
     assert table.iloc[0][["factor", "variable"]].tolist() == ["Factor1", "site"]
+
+
+def test_what_the_factors_were_learnt_from_is_a_family_of_its_own():
+    """A cluster that follows the first factor must not loosen the q-values of what the clinic knows."""
+    _, clinical = mixed(4)
+    scores = scored(clinical.index, 4)
+    made = pd.Series(np.where(scores["Factor1"] > 0, "up", "down"), scores.index)
+    found = associations(scores, clinical, {"subtypes found": made}, circular=("subtypes found", "not there"))
+    clinic = found[found["circular"] == 0].reset_index(drop=True)
+    pd.testing.assert_frame_equal(clinic, associations(scores, clinical))
+    own = found[found["circular"] == 1]
+    assert set(own["variable"]) == {"subtypes found"}
+    p = own["p_value"].to_numpy()
+    brute = [min(1, *(len(p) * cut / (p <= cut).sum() for cut in p if cut >= one)) for one in p]
+    np.testing.assert_allclose(own["q_value"], brute, rtol=1e-12)
+    together = associations(scores, clinical, {"subtypes found": made})
+    apart = together[together["variable"] != "subtypes found"].reset_index(drop=True)
+    assert apart["q_value"].min() < clinic["q_value"].min()
+
+
+def test_a_clinical_table_without_columns_is_none():
+    labels, _ = mixed(4)
+    scores = scored(labels.index, 4)
+    nothing = pd.DataFrame(index=pd.Index([], name="sample", dtype=object))
+    found = associations(scores, nothing, {"cluster": labels})
+    assert set(found["variable"]) == {"cluster"}
+    pd.testing.assert_frame_equal(found, associations(scores, pd.DataFrame(index=scores.index), {"cluster": labels}))
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_every_fusion_that_ships_is_read_in_both_forms():
 
 def test_who_was_looked_at():
     matrix = pd.DataFrame({"MLL": [1.0, np.nan], "TP53": [0.0, 0.0]}, index=["a", "b"])
-    texts = pd.Series({"a": "BCR::ABL1", "b": "B-other", "c": "N.D.", "d": np.nan})
+    texts = pd.Series({"a": "BCR::ABL1", "b": "hyperdiploid", "c": "N.D.", "d": np.nan})
     copies = pd.DataFrame({"IKZF1": [0, np.nan]}, index=["a", "b"])
     looked = measured(sequenced=["a", "z"], mutation_matrix=matrix, fusions=texts, copy_number=copies)
     samples = pd.Index(["a", "b", "c", "z", "new"])
@@ -126,6 +126,36 @@ def test_who_was_looked_at():
     wide = pd.DataFrame(np.zeros((2, 300)), ["a", "b"], [f"g{number}" for number in range(300)])
     assert measured(sequenced=["a", "b"], mutation_matrix=wide)[MUTATION].all(axis=None)
     assert measured()[MUTATION].empty
+
+
+@pytest.mark.parametrize(
+    ("text", "looked"),
+    [
+        ("hyperdiploid", True),
+        ("normal", True),
+        ("none", True),
+        ("BCR::ABL1 negative", True),
+        ("Philadelphia chromosome", True),
+        ("ETV6::RUNX1; other", True),
+        ("B-other", False),
+        ("b-OTHER", False),
+        ("Other", False),
+        ("B-ALL, other", False),
+        ("AML NOS", False),
+        ("B-ALL/other", False),
+        ("unclassified", False),
+        ("FISH not done", False),
+        ("N/A", False),
+    ],
+)
+def test_who_has_no_class_need_not_have_been_looked_at(text, looked):
+    texts = pd.Series({"a": "BCR::ABL1", "b": text})
+    found = measured(fusions=texts)[FUSION]
+    assert found["BCR::ABL1"].to_dict() == {"a": True, "b": looked}
+    alone = measured(fusions=texts[["b"]])[FUSION]
+    assert list(alone) == (["ETV6::RUNX1"] if "ETV6" in text else []), "of a patient alone, its own fusions"
+    beside = measured(fusions=pd.DataFrame({"subtype": texts, "fusion": ["none", "none"]}))[FUSION]
+    assert beside["BCR::ABL1"].to_dict() == {"a": True, "b": looked}, "another column does not tell of this one"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from omics.interpret.lesions import MEASURED, NOT_MEASURED, lesions, measured
 from omics.interpret.pharmacogenes import pharmacogenes_view
 from omics.interpret.views import FEWEST, resistance_view, targets_view
 from omics.read import read_calls
-from omics.schema import DataError, UsageError
+from omics.schema import DataError
 
 
 def call(sample, gene, change="", kind="Missense_Mutation"):
@@ -206,7 +206,7 @@ def test_no_patient_and_two_labels():
 
 def test_targets_of_patients_by_hand():
     texts = pd.Series(
-        {"a": "BCR::ABL1", "b": "EBF1::PDGFRB", "c": "KMT2A::AFF1", "d": "B-other", "e": None, "f": "TCF3::PBX1"}
+        {"a": "BCR::ABL1", "b": "EBF1::PDGFRB", "c": "KMT2A::AFF1", "d": "hyperdiploid", "e": None, "f": "TCF3::PBX1"}
     )
     calls = pd.DataFrame([call("d", "NRAS", "p.G12D"), call("d", "IL7R", "p.T244I")])
     expression = pd.DataFrame({"menin": [1.0, 2, 3, 4, np.nan, 5], "ABL1": [6.0, 5, 4, 3, 2, 1]}, list("abcdef"))
@@ -242,8 +242,8 @@ def test_targets_of_patients_by_hand():
 
 
 def test_a_fusion_is_known_to_be_absent_only_where_it_was_looked_for():
-    texts = pd.Series({"a": "BCR::ABL1", "b": "B-other", "c": np.nan})
-    labels = pd.Series({"a": "S1", "b": "S2", "c": "S2"})
+    texts = pd.Series({"a": "BCR::ABL1", "b": "hyperdiploid", "c": np.nan, "d": "B-other"})
+    labels = pd.Series({"a": "S1", "b": "S2", "c": "S2", "d": "S2"})
     found = targets_view(lesions(fusions=texts), measured(fusions=texts), labels).subtypes
     known = found.set_index(["subtype", "target", "indication", "agents"])["n_known"].sort_index()
     assert known["S2", "ABL1", "BCR::ABL1", "dasatinib"].tolist() == [1]
@@ -379,7 +379,7 @@ def test_what_to_test_without_a_table():
     ],
 )
 def test_a_tumour_is_refused_and_why(given, why):
-    with pytest.raises(UsageError, match="germline only") as error:
+    with pytest.raises(DataError, match="germline only") as error:
         pharmacogenes_view(given)
     assert why in error.value.what
     assert "remission" in error.value.fix
@@ -388,7 +388,7 @@ def test_a_tumour_is_refused_and_why(given, why):
 @pytest.mark.shared
 def test_real_calls_of_tumours_are_refused(shared_data):
     calls = read_calls(shared_data / "laml" / "mutations.maf.gz")
-    with pytest.raises(UsageError, match="germline only"):
+    with pytest.raises(DataError, match="germline only"):
         pharmacogenes_view(calls.assign(variant=calls["HGVSp"], sample_type="germline"))
 
 

@@ -14,6 +14,11 @@ from omics import cohort
 from omics.artefact import read_manifest
 from omics.interpret import FORMS
 from omics.interpret import table as shipped
+from omics.schema import UsageError
+from pipelines.config import Interpret
+from pipelines.interpretation import Given, groups_of
+from pipelines.interpretation import interpreted as interpreted_
+from pipelines.own_files import check_adjustment
 
 ALWAYS = {
     "factor_features", "associations", "subtype_features", "concordance", "oncoprint", "oncoprint_genes",
@@ -116,8 +121,8 @@ def test_without_subtypes_factors_alone_are_interpreted(omics, finished, tmp_pat
     [
         ("--sets", "A\tx\n", 3, "line 1"),
         ("--tables", "gene\twhat\n", 3, "no knowledge table has this header"),
-        ("--germline", "sample\tgene\tvariant\nP1\tTPMT\t*3A\n", 2, "sample_type"),
-        ("--germline", "sample\tgene\tvariant\tsample_type\nP1\tTPMT\t*3A\ttumour\n", 2, "germline"),
+        ("--germline", "sample\tgene\tvariant\nP1\tTPMT\t*3A\n", 3, "sample_type"),
+        ("--germline", "sample\tgene\tvariant\tsample_type\nP1\tTPMT\t*3A\ttumour\n", 3, "germline"),
         ("--mutations", "no maf\n", 3, "this is no MAF"),
     ],
 )
@@ -135,6 +140,37 @@ def test_faults_of_small_files_are_told(omics, finished, tmp_path, option, text,
     )
     assert result.exit_code == code, result.stderr
     assert words in result.stderr
+    assert str(file) in result.stderr
+    assert not (tmp_path / "i.zarr").exists()
+
+
+def test_a_wrong_header_is_told_from_the_nearest_table(omics, finished, tmp_path):
+    names = list(FORMS["resistance"].names)
+    file = tmp_path / "own.tsv"
+    file.write_text("\t".join(["gene" if name == "symbol" else name for name in names]) + "\n", encoding="utf-8")
+    result = omics(
+        "interpret", finished / "factors.zarr", tmp_path / "i.zarr", "--prepared", finished / "prepared.zarr",
+        "--tables", file,
+    )  # fmt: skip
+    assert result.exit_code == 3
+    assert "the table resistance: add symbol; leave out gene" in " ".join(result.stderr.split())
+    assert "pharmacogenes" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--horizon", "0"), ("--horizon", "0 is not above 0")),
+        (("--megabases", "0"), ("--megabases", "0 is not above 0")),
+        (("--megabases", "30"), ("--megabases", "give --mutations")),
+        (("--adjust", "site"), ("--adjust", "give --subtypes or --groups")),
+    ],
+)
+def test_options_that_do_nothing_are_refused(omics, finished, tmp_path, options, words):
+    arguments = ("interpret", finished / "factors.zarr", tmp_path / "i.zarr", "--prepared", finished / "prepared.zarr")
+    result = omics(*arguments, *options)
+    assert result.exit_code == 2, result.stderr
+    assert all(word in " ".join(result.stderr.split()) for word in words), result.stderr
     assert not (tmp_path / "i.zarr").exists()
 
 
@@ -165,6 +201,45 @@ def test_a_column_to_adjust_for_must_exist(omics, finished, tmp_path):
     result = omics(*arguments, "--subtypes", finished / "subtypes.zarr", "--adjust", "moon")
     assert result.exit_code == 2
     assert "no clinical column moon" in result.stderr
+
+
+def test_a_column_of_one_value_adjusts_nothing():
+    clinical = pd.DataFrame({"lab": ["A", "A", np.nan, "B"], "site": ["N", "S", "N", "N"]}, list("abcd"))
+    labels = pd.Series(["S1", "S2", "S1"], list("abc"))  # the only patient of another laboratory has no subtype
+    with pytest.raises(UsageError, match=r"lab has one value.*nothing would be adjusted"):
+        check_adjustment(("lab", "site"), clinical, labels)
+    check_adjustment(("site",), clinical, labels)
+    check_adjustment(None, clinical, None)
+
+
+def test_what_the_model_learnt_from_is_called_circular(finished):
+    found = table(finished / "interpretation.zarr", "associations")
+    assert "mutation" in cohort.open(finished / "factors.zarr")["views"].children
+    circular = found.groupby("variable")["circular"].unique().map(list)
+    by_name = {name: name == "subtypes found" or name.endswith(" mutation") or name.startswith("has ")
+               for name in circular.index}  # fmt: skip
+    assert circular.to_dict() == {name: [int(yes)] for name, yes in by_name.items()}
+    assert {"subtypes found", "sex", "time to relapse"} <= set(by_name)
+    assert any(name.endswith(" mutation") for name in by_name)
+
+
+def test_a_cohort_without_clinical_table_is_interpreted(finished):
+    """Genes, layers and subtypes are still there; fusions and end points are not."""
+    model, prepared = (cohort.open(finished / f"{name}.zarr") for name in ("factors", "prepared"))
+    label = cohort.node(cohort.open(finished / "subtypes.zarr"), "subtypes")["label"].to_series()
+    bare = prepared.drop_nodes("clinical")
+    tree = interpreted_(Given(model, bare, label, Interpret(), 0))
+    found = cohort.to_table(cohort.node(tree, "associations"))
+    assert "subtypes found" in set(found["variable"])
+    assert set(found["circular"]) == {1}
+    assert not set(found["variable"]) & set(cohort.clinical_table(prepared).columns)
+    assert "cox" not in set(found["test"])
+    assert "fusion" not in set(cohort.to_table(cohort.node(tree, "lesions"))["lesion"])
+    assert "mutation_relapse" not in tree.children
+    with pytest.raises(UsageError, match="no clinical column sex") as error:
+        groups_of(cohort.clinical_table(bare), "sex")
+    assert "no clinical table" in str(error.value.fix)
+    assert {"subtype_features", "targets_subtypes"} <= set(tree.children)
 
 
 def test_users_rows_stand_beside_ours_with_their_origin(omics, finished, tmp_path):

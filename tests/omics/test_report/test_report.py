@@ -126,15 +126,18 @@ def test_summary_says_what_was_found(read: Any, trees: Trees) -> None:
     assert f"4 subtypes were found, of {sizes.min()} to {sizes.max()} patients" in words
     assert "cumulative incidence of relapse differs between the subtypes (Gray's test, p < 0.001; 178 patients" in words
     assert "clinical only 0.66 (0.58 to 0.73), omics only 0.68 (0.60 to 0.75) and clinical + omics 0.71" in words
-    assert words.count("it cannot be concluded that omics add to the clinical data") == 2
+    assert words.count("it cannot be concluded that omics add to the clinical data") == 1
+    assert "They could" not in words
+    assert "Beside what is known (known subtype, mrd and site): p = 0.55 (Fine-Gray regression)." in words
+    assert "3 of 4 subtypes are, or look like, a known one." in words
 
 
 @pytest.mark.parametrize(
     ("difference", "said"),
     [
         ((0.04, -0.02, 0.10), "it cannot be concluded that omics add"),
-        ((0.06, 0.01, 0.11), "omics add to the clinical data"),
-        ((-0.06, -0.11, -0.01), "omics make the prediction worse"),
+        ((0.06, 0.01, 0.11), "in these patients omics add to the clinical data"),
+        ((-0.06, -0.11, -0.01), "in these patients omics make the prediction worse"),
         ((0.0, 0.0, 0.0), "it cannot be concluded that omics add"),
     ],
 )
@@ -147,6 +150,31 @@ def test_added_value_is_claimed_only_where_the_interval_allows(
 ) -> None:
     words = reader(page_with(evaluation=make_evaluation(difference))).words
     assert f": {said}" in words
+    assert words.count("below the sample size asked for: description, not evidence.") == 1
+
+
+def test_added_value_is_evidence_only_in_a_cohort_that_is_large_enough(
+    page_with: Make, reader: Make, make_evaluation: Make
+) -> None:
+    tree = make_evaluation((0.06, 0.01, 0.11))
+    planning = tree["planning"].to_dataset()
+    unknown = planning["representation"].where(planning["representation"] != "", np.nan)
+    every = ("row", np.ones(planning.sizes["row"], dtype=int))
+    tree["planning"] = xr.DataTree(planning.assign(enough=every, representation=unknown))
+    read = reader(page_with(evaluation=tree))
+    words = read.words
+    assert ": omics add to the clinical data." in words
+    assert "below the sample size" not in words
+    assert read.tables["Is the cohort large enough?"][1][:2] == ["Clinical only", "–"]
+
+
+def test_what_could_not_be_tested_beside_what_is_known_is_said(trees: Trees, page_with: Make, reader: Make) -> None:
+    tree = trees["subtypes"].copy()
+    table = tree["adjusted_tests"].to_dataset().to_dataframe()
+    cox = table.assign(model="cause_specific_cox", p_value=table["p_value"].where(table["adjusted"] == 0))
+    tree["adjusted_tests"] = xr.DataTree(from_table(pd.concat([table, cox]).reset_index(drop=True)))
+    words = reader(page_with(subtypes=tree)).words
+    assert "not be tested beside what is known (known subtype, mrd and site) by cause-specific Cox regression." in words
 
 
 def test_prediction_no_better_than_chance_is_said(page_with: Make, reader: Make, make_evaluation: Make) -> None:
@@ -295,8 +323,19 @@ def test_no_structure_is_a_result(page_with: Make, reader: Make, make_trees: Mak
     trees = make_trees(90, names=["S1"])
     read = reader(page_with(subtypes=trees["subtypes"], factors=trees["factors"]))
     assert "No structure: " in read.words
+    assert "One group was asked for" not in read.words
     assert "Do the subtypes differ in outcome?" not in read.tables
     assert "Patients by known subtype and subtype found" not in read.tables
+
+
+def test_one_group_that_was_asked_for_is_no_result(page_with: Make, reader: Make, make_trees: Make) -> None:
+    tree = make_trees(90, names=["S1"])["subtypes"]
+    tree.attrs["subtypes"] = tree.attrs["subtypes"].replace("{", '{"n_subtypes": 1, ', 1)
+    words = reader(page_with(subtypes=tree)).words
+    assert words.count("One group was asked for") == 2
+    assert "group, as asked for" in words
+    for wrong in ("No structure", "no structure", "subtypes found"):
+        assert wrong not in words
 
 
 def test_subtypes_without_outcome(trees: Trees, page_with: Make, reader: Make) -> None:

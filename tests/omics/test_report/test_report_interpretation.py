@@ -162,6 +162,85 @@ def test_a_table_of_patients_ends_somewhere_and_says_so(
     assert "The first 1 of 2 rows; all are in the folder of numbers." in read.words
 
 
+@pytest.mark.parametrize("view", ["resistance", "targets"])
+def test_where_nobody_was_looked_at_no_share_and_no_empty_table_is_shown(
+    view: str, given: Trees, page_with: Make, reader: Make
+) -> None:
+    nodes = {}
+    for name in (f"{view}_patients", f"{view}_subtypes"):
+        table = given["interpretation"][name].to_dataset().to_dataframe().assign(known="not measured")
+        if "agrees" not in table:
+            table = table.assign(n_with=0, n_known=0, n_to_check=0, n_with_others=0, n_known_others=0, q_value=np.nan)
+        nodes[f"/{name}"] = from_table(table)
+    read = reader(page_with(interpretation=xr.DataTree.from_dict(nodes)))
+    words = plain(read.words)
+    assert words.count(": not looked at in anybody.") == 2  # in the summary, and in the section
+    assert "0 of" not in words
+    assert "0 %" not in words
+    assert all(len(rows) > 1 for rows in read.tables.values())
+
+
+def test_leads_that_are_certain_and_approved_stand_first(given: Trees, page_with: Make, reader: Make) -> None:
+    subtypes, patients = (
+        given["interpretation"][f"targets_{of}"].to_dataset().to_dataframe() for of in ("subtypes", "patients")
+    )
+    row = subtypes[subtypes["n_with"] == 14].iloc[0]
+    leads = [("unclear", 14, 14, 1e-9), ("tried", 13, 0, 1e-8), ("partly", 11, 2, 1e-7), ("approved", 12, 0, 1e-3)]
+    table = pd.DataFrame(
+        [{**row, "indication": name, "n_with": n, "n_to_check": open_, "p_value": p, "q_value": p}
+         for name, n, open_, p in leads]
+    )  # fmt: skip
+    status = {
+        "unclear": "approved in ALL",
+        "tried": "trial",
+        "partly": "approved in ALL",
+        "approved": "approved in ALL",
+    }
+    met = pd.concat([patients.assign(indication=name, status=said) for name, said in status.items()])
+    nodes = {"/targets_subtypes": from_table(table), "/targets_patients": from_table(met.reset_index(drop=True))}
+    words = reader(page_with(interpretation=xr.DataTree.from_dict(nodes))).words
+    summary = words[words.index("More frequent than") : words.index("no advice on treatment")]
+    at = [summary.find(f"{name} (trametinib)") for name in ("approved", "tried", "partly")]
+    assert 0 < at[0] < at[1] < at[2]
+    assert "unclear (" not in summary.split("What could be targeted")[0]
+    only = {**nodes, "/targets_subtypes": from_table(table.head(1))}
+    words = reader(page_with(interpretation=xr.DataTree.from_dict(only))).words
+    assert "unclear (trametinib) in" in words
+
+
+def test_each_set_is_counted_and_listed_once_whatever_the_direction(
+    given: Trees, page_with: Make, reader: Make
+) -> None:
+    both = given["interpretation"]["factor_sets"].to_dataset().to_dataframe()
+    up = both.assign(direction="up", p_value=both["p_value"] / 2, q_value=both["q_value"] / 2, leading="A;B;C;D;E;F")
+    down = both.assign(direction="down", p_value=1.0, q_value=1.0)
+    table = pd.concat([down, up, both]).reset_index(drop=True)
+    read = reader(page_with(interpretation=xr.DataTree.from_dict({"/factor_sets": from_table(table)})))
+    _, *rows = read.tables["Gene sets by factor"]
+    assert [row[1] for row in rows] == [f"SET_{i}" for i in range(6)]
+    assert {row[3] for row in rows} == {"up"}
+    assert {row[-1] for row in rows} == {"A, B, C, D, E"}
+    assert rows[3][6:8] == ["0.001", "0.010"]
+    assert f"6 tests; q below 0.05 in {int((both['q_value'] < 0.05).sum())}." in plain(read.words)
+
+
+def test_a_lesion_that_several_drugs_share_is_one_test(given: Trees, page_with: Make, reader: Make) -> None:
+    table = given["interpretation"]["resistance_subtypes"].to_dataset().to_dataframe()
+    twice = pd.concat([table, table.assign(drug="steroids")]).reset_index(drop=True)
+    read = reader(page_with(interpretation=xr.DataTree.from_dict({"/resistance_subtypes": from_table(twice)})))
+    assert len(read.tables["Lesions that may let blasts escape a drug, by subtype"]) == 1 + 4
+    assert "2 tests; q below 0.05 in 1." in plain(read.words)
+
+
+def test_a_factor_that_goes_with_a_site_is_a_warning(told: Any, given: Trees, page_with: Make, reader: Make) -> None:
+    table = given["interpretation"]["associations"].to_dataset().to_dataframe()
+    table["q_value"] = table["q_value"].where(table["variable"] != "site", 0.01)
+    words = reader(page_with(interpretation=xr.DataTree.from_dict({"/associations": from_table(table)}))).words
+    said = "Factors go with how samples were handled, at q below 0.05: site (Factor10)."
+    assert words.count(said) == 2  # on top, and in the section
+    assert said not in told.words
+
+
 # --- antigens and toxicity ------------------------------------------------------------------------------------------
 
 
@@ -176,6 +255,19 @@ def test_antigens_say_what_mrna_is_not_and_who_was_not_measured(told: Any) -> No
     assert head == ["Patient", "Subtype", "CD19"]
     assert [row[2] for row in patients] == ["73"] * 3
     assert "1 patient of 4 were not measured" in plain(told.words)
+
+
+def test_where_no_expression_was_measured_antigens_are_one_sentence(
+    given: Trees, page_with: Make, reader: Make
+) -> None:
+    nodes = {
+        f"/{name}": from_table(given["interpretation"][name].to_dataset().to_dataframe().assign(known="not measured"))
+        for name in ("antigens_patients", "antigens_subtypes")
+    }
+    read = reader(page_with(interpretation=xr.DataTree.from_dict(nodes)))
+    assert "The expression of no antigen was measured." in read.words
+    assert "mRNA is not surface protein" not in read.words
+    assert not [caption for caption in read.tables if caption.startswith("Antigens")]
 
 
 def test_without_a_germline_table_it_is_said_what_to_test_and_nothing_of_patients(told: Any) -> None:
@@ -300,8 +392,8 @@ def test_summary_says_what_drives_what_resists_what_could_be_targeted(told: Any)
     )
     assert "1 mutated gene of 1 goes with relapse: M1 (5 of 20 who relapsed, 2 of 40 who did not, q = 0.020)." in words
     assert (
-        "Lesions that may let blasts escape a drug: 2 of 5 patients (40 %) have one that is or may be what "
-        "the knowledge table means, 1 one that is;" in words
+        "Lesions that may let blasts escape a drug, if they are or may be what the knowledge table means: mutation in "
+        "2 of 150 looked at (1 %; 1 for certain)." in words
     )
     assert "More frequent than in other subtypes: NSD2 (thiopurines) in S3 (14 of 30 against 2 of 120, 3 to be" in words
     assert "FPGS" not in words.split("warning")[0]
@@ -315,7 +407,8 @@ def test_what_was_not_found_is_not_called_absent(given: Trees, page_with: Make, 
     words = plain(reader(page_with(interpretation=xr.DataTree.from_dict(nodes))).words)
     assert "No factor goes with the time to relapse at q below 0.05 (3 factors tested; 41 events). That is not" in words
     assert (
-        "No mutated gene goes with relapse at q below 0.05 (1 gene tested; 20 patients relapsed). That is not" in words
+        "No mutated gene goes with relapse at q below 0.05 (1 gene tested; 20 of those sequenced relapsed within "
+        "the horizon). That is not" in words
     )
     assert "none is more frequent in a subtype at q below 0.05" in words
 
