@@ -163,7 +163,8 @@ def _association_table(table: pd.DataFrame) -> Table:
     note = (
         f"All tests are one family. {how_many(table)} AUC: probability that a patient of the level named has the "
         "larger score; 0.5 is none. Hazard ratio: for one standard deviation of the factor. Circular, so description: "
-        "the subtypes found, which factors made, and mutations where they were a layer." + cut
+        "the subtypes found, which factors made, and mutations where they were a layer; their q-values are a "
+        "family apart." + cut
     )
     return Table("Factors and clinical variables", head, "lllrrrrrr", rows, note)
 
