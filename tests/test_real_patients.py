@@ -69,7 +69,8 @@ def leading(made: Path, factor: str, layer: str, n: int = 50) -> set[str]:
     """Genes of the features that lead a factor."""
     table = cohort.to_table(cohort.node(cohort.open(made / "interpretation.zarr"), "factor_features"))
     rows = table[(table["factor"] == factor) & (table["layer"] == layer) & (table["rank"] <= n)]
-    return set(rows["gene"].dropna().str.split(";").explode())
+    named = rows["gene"].replace("", np.nan).fillna(rows["feature"])  # expression is by symbol
+    return set(named.str.split(";").explode())
 
 
 def factor_of(made: Path, variable: str) -> str:
