@@ -306,7 +306,10 @@ def _predictors(patient: Patient) -> Section:
         model = _model(patient.card)
         parts.append(Remark(f"The answer is not decomposed: {model} has no linear predictor to take apart."))
     parts.append(_seen(patient))
-    lead = "The predictors as the model takes them, beside the patients it was trained on."
+    lead = (
+        "The predictors as the model takes them, beside the patients it was trained on. Its factors are its own: a "
+        "number such as Factor1 is not that of a report on the cohort."
+    )
     return Section("predictors", "What the model saw", lead, parts)
 
 
