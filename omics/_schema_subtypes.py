@@ -15,7 +15,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
     ),
     "subtype_model": (
         Variable("mean", ("subtype", "factor"), "float", "centre of the subtype, in standardised factors"),
-        Variable("variance", ("subtype", "factor"), "float", "spread of the subtype, in standardised factors"),
+        Variable("covariance", ("factor", "other_factor"), "float", "spread in each subtype, in standardised factors"),
         Variable("mixing", ("subtype",), "float", "share of the subtype"),
         Variable("jaccard", ("subtype",), "float", "mean Jaccard index over resamples; NaN if alone"),
         Variable("jaccard_p", ("subtype",), "float", "share of clusters of cluster-free data as stable"),

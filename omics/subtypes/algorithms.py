@@ -67,7 +67,7 @@ class Algorithm(NamedTuple):
 
 
 def mixture_labels(data: Data, weight: np.ndarray, n_subtypes: int, uniform: np.ndarray) -> np.ndarray:
-    """Gaussian mixture with a shared diagonal covariance, to which the importance of a factor makes no difference."""
+    """Gaussian mixture with a shared covariance, to which the importance of a factor makes no difference."""
     return _drawn(mixture.fit(data.z, weight, uniform)[1], weight)
 
 

@@ -1,19 +1,19 @@
 r"""The subtype of a patient of another cohort, or that he is in none, by his scores and how uncertain they are.
 
 A patient who lacks layers has uncertain scores, and scores that are drawn towards 0, the mean of the factor model's
-prior. With all layers his score would come from subtype k as :math:`N(\mu_{kf}, \sigma_{kf}^2)`; as it is, in
-standardised factors and with the zero of the factor model at :math:`o_f`, it is taken to come from
+prior. With all layers his scores would come from subtype k as :math:`N(\mu_k, \Sigma)`; as it is, in standardised
+factors and with the zero of the factor model at :math:`o`, they are taken to come from
 
-.. math:: N\bigl(o_f + \rho_{if} (\mu_{kf} - o_f),\; \rho_{if}^2 \sigma_{kf}^2 + u_{if}^2\bigr), \qquad
-          u_{if} = s_{if} / a_f, \qquad
+.. math:: N(m_{ik}, V_i), \qquad m_{ikf} = o_f + \rho_{if} (\mu_{kf} - o_f), \qquad
+          V_{ifg} = \rho_{if} \rho_{ig} \Sigma_{fg} + \delta_{fg} u_{if}^2, \qquad u_{if} = s_{if} / a_f, \qquad
           \rho_{if} = \min\bigl(1, (\max(1, a_f^2) - s_{if}^2) / a_f^2\bigr)_+
 
 where s is his ``score_sd`` and a the scale of the factor in the reference. :math:`\rho` is by how much more his score
 is drawn towards 0 than those of the reference: with the prior N(0, 1) a score has the variance :math:`1 - s^2`, and
 those of the reference had :math:`a^2`. It is 1 for who is known as well as they were, and then this is
-:math:`N(\mu, \sigma^2 + u^2)`. It is 0 for a factor of which nothing is known, which then has no say; without it, a
-patient of whom nothing is known would be given to the subtype in the middle. The reference's own uncertainty is in
-:math:`\sigma^2` already and so counts twice: rather too many patients are ambiguous than too few.
+:math:`N(\mu_k, \Sigma + \operatorname{diag}(u^2))`. It is 0 for a factor of which nothing is known, which then has no
+say; without it, a patient of whom nothing is known would be given to the subtype in the middle. The reference's own
+uncertainty is in :math:`\Sigma` already and so counts twice: rather too many patients are ambiguous than too few.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from scipy.stats import chi
 
 from omics.schema import DataError, check
 from omics.subtypes.matching import UNASSIGNED, WITHIN
+from omics.subtypes.mixture import squared_distance
 
 #: A patient whose most probable subtype has a smaller probability is ambiguous.
 CLEAR = 0.6
@@ -38,8 +39,10 @@ class Reference(NamedTuple):
 
     Attributes
     ----------
-    mean, variance : numpy.ndarray, shape (subtype, factor)
-        Centres, mu, and spread, sigma^2.
+    mean : numpy.ndarray, shape (subtype, factor)
+        Centres, mu.
+    covariance : numpy.ndarray, shape (factor, factor)
+        Spread within each subtype, Sigma.
     mixing : numpy.ndarray, shape (subtype,)
         Shares.
     origin : numpy.ndarray, shape (factor,)
@@ -49,7 +52,7 @@ class Reference(NamedTuple):
     """
 
     mean: np.ndarray
-    variance: np.ndarray
+    covariance: np.ndarray
     mixing: np.ndarray
     origin: np.ndarray
     limits: np.ndarray
@@ -58,11 +61,11 @@ class Reference(NamedTuple):
     def of(cls, model: xr.Dataset) -> Reference:
         """The subtypes of ``NODES["subtype_model"]``."""
         model = check(model, "subtype_model", where="model").compute()
-        mean, variance, mixing, centre, scale, low, high = (
+        mean, covariance, mixing, centre, scale, low, high = (
             model[name].to_numpy().astype(float)
-            for name in ("mean", "variance", "mixing", "factor_mean", "factor_scale", "factor_low", "factor_high")
+            for name in ("mean", "covariance", "mixing", "factor_mean", "factor_scale", "factor_low", "factor_high")
         )
-        return cls(mean, variance, mixing, -centre / scale, (np.array([low, high]) - centre) / scale)
+        return cls(mean, covariance, mixing, -centre / scale, (np.array([low, high]) - centre) / scale)
 
 
 class Patients(NamedTuple):
@@ -110,10 +113,9 @@ def assign(model: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
     r"""Give each patient a subtype of a model, or none; each is computed alone.
 
     The probabilities are those of the mixture whose components are as the module says; where ``score_sd`` is 0 they
-    equal ``Subtypes.predict_proba``. With the centre :math:`m` and the variance :math:`v` of the most probable one,
+    equal ``Subtypes.predict_proba``. With the centre :math:`m_i` of the most probable one,
 
-    .. math:: d_i^2 = \sum_f (z_{if} - m_f)^2 / \sigma_f^2, \qquad
-              D_i^2 = \sum_f (z_{if} - m_f)^2 / v_f
+    .. math:: d_i^2 = (z_i - m_i)^T \Sigma^{-1} (z_i - m_i), \qquad D_i^2 = (z_i - m_i)^T V_i^{-1} (z_i - m_i)
 
     the distance d is in units of the spread within the subtype, and D also knows how uncertain the scores are. A
     patient is outside if D exceeds c, the 99 % quantile of the chi distribution with as many degrees of freedom as
@@ -164,11 +166,11 @@ def _refuse_unknown(score: np.ndarray, sd: np.ndarray, samples: pd.Index) -> Non
 
 def groups(patients: Patients, reference: Reference) -> np.ndarray:
     """Position of the most probable subtype of each patient, or the number of subtypes if he is outside, (sample,)."""
-    mean, variance = _expected(patients, reference)
+    mean, covariance = _expected(patients, reference)
     first = most_probable(patients, reference)
-    every = np.arange(len(first))
-    square = (patients.uncut - mean[every, first]) ** 2 / variance[every, first]
-    outside = np.sqrt(square.sum(axis=1)) > _quantile(square.shape[1])
+    difference = patients.uncut - mean[np.arange(len(first)), first]
+    square = squared_distance(difference[:, None], covariance)[:, 0]
+    outside = np.sqrt(square) > _quantile(difference.shape[1])
     return np.where(outside, len(reference.mixing), first)
 
 
@@ -184,17 +186,22 @@ def _quantile(n_factors: int) -> float:
 
 
 def _expected(patients: Patients, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and variance of the scores of each patient if he were of each subtype, (sample, subtype, factor)."""
-    shrink, sd = patients.shrink[:, None], patients.sd[:, None]
+    """Mean of the scores of each patient if he were of each subtype, (sample, subtype, factor), and covariance.
+
+    The covariance, (sample, factor, factor), is the same whatever his subtype.
+    """
+    shrink = patients.shrink[:, None]
     mean = reference.origin + shrink * (reference.mean - reference.origin)
-    return mean, shrink**2 * reference.variance + sd**2
+    covariance = patients.shrink[:, :, None] * shrink * reference.covariance
+    every = np.arange(covariance.shape[1])
+    covariance[:, every, every] += patients.sd**2
+    return mean, covariance
 
 
 def _log_odds(patients: Patients, reference: Reference) -> np.ndarray:
     """Logarithm of the probability of each subtype but for a constant of the patient, (sample, subtype)."""
-    mean, variance = _expected(patients, reference)
-    square = (patients.z[:, None] - mean) ** 2 / variance
-    return np.log(reference.mixing) - 0.5 * (square + np.log(variance)).sum(axis=2)
+    mean, covariance = _expected(patients, reference)
+    return np.asarray(np.log(reference.mixing) - 0.5 * squared_distance(patients.z[:, None] - mean, covariance))
 
 
 def _row(one: Patients, reference: Reference, names: list[str]) -> tuple[object, ...]:
@@ -203,10 +210,12 @@ def _row(one: Patients, reference: Reference, names: list[str]) -> tuple[object,
     odds = np.exp(logarithm - logarithm.max())
     probability = odds / odds.sum()
     first = int(probability.argmax())
-    mean, variance = (array[0, first] for array in _expected(one, reference))
-    square = (one.uncut[0] - mean) ** 2
-    distance, known = (float(np.sqrt((square / v).sum())) for v in (reference.variance[first], variance))
-    limit = _quantile(len(square)) * (distance / known if known > 0 else 1.0)
+    mean, covariance = _expected(one, reference)
+    difference = one.uncut - mean[0, first]
+    distance, known = (
+        float(np.sqrt(squared_distance(difference, v)[0])) for v in (reference.covariance, covariance[0])
+    )
+    limit = _quantile(difference.shape[1]) * (distance / known if known > 0 else 1.0)
     outside, ambiguous = distance > limit, probability[first] < CLEAR
     reasons = []
     if outside:

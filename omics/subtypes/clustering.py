@@ -38,15 +38,14 @@ ABOUT_AS_STABLE = 0.05
 class Subtypes(ClusterMixin, BaseEstimator):
     """Cluster patients on their factors, with as many clusters as survive resampling and beat a cluster-free null.
 
-    By default a Gaussian mixture with a shared diagonal covariance on standardised factors; factors that are more
-    uncertain than they vary are left out. With ``n_subtypes=None`` a number counts if every cluster is stable (mean
-    Jaccard index of
-    at least 0.75 over subsamples of the patients) and if it is more stable than clusters in cluster-free data of the
-    same correlations, skew and tails; the largest is taken whose stability (mean adjusted Rand index) is within 0.05
-    of the best of these. There is one subtype, "no structure", where the numbers together do not exceed the
-    cluster-free data (p > 0.05). If they do and yet none counts, the evidence must be stronger: only with p <= 0.01 it
-    is the number that exceeds the cluster-free data most among those of which no cluster dissolves (mean
-    Jaccard index above 0.5), or else the one whose weakest cluster is the most stable; otherwise there is no structure.
+    By default a Gaussian mixture with a shared covariance on standardised factors; factors that are more uncertain
+    than they vary are left out. With ``n_subtypes=None`` the stability of each number of clusters, the mean adjusted
+    Rand index over subsamples of the patients, is compared with that in cluster-free data of the same correlations,
+    skew and tails. There is one subtype, "no structure", where the numbers together do not exceed these (p > 0.05), or
+    not clearly (p > 0.01) and no number that does has stable clusters only (mean Jaccard index of at least 0.75). Else
+    a number is near the best if it exceeds the cluster-free data, none of its clusters dissolves (mean Jaccard index
+    above 0.5), and its stability is within 0.05 of the largest among these. Of the numbers near the best the largest
+    with stable clusters only is taken, or else the largest.
 
     Parameters
     ----------
@@ -85,7 +84,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
 
     Notes
     -----
-    The mixture does not weight factors by the variance that they explain: its variances within subtypes make it
+    The mixture does not weight factors by the variance that they explain: its covariance within subtypes makes it
     indifferent to the scale of a factor, and a factor that separates nothing has no say. So sex separates patients if
     chromosomes X and Y are among the features: mask them, and see :func:`agreement`. The other algorithms use
     distances, to which a factor contributes in proportion to the variance that it explains, if `scores` have a
@@ -211,7 +210,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
     def predict_proba(self, scores: xr.Dataset) -> pd.DataFrame:
         r"""Probability of each subtype, (sample, subtype).
 
-        .. math:: p_{ik} \propto \pi_k \exp\Bigl(-\tfrac12 \sum_f (z_{if} - \mu_{kf})^2 / \sigma_{kf}^2\Bigr)
+        .. math:: p_{ik} \propto \pi_k \exp\bigl(-\tfrac12 (z_i - \mu_k)^T \Sigma^{-1} (z_i - \mu_k)\bigr)
 
         Each patient is computed alone, so the answer does not depend on who else is in the table.
 
@@ -232,8 +231,8 @@ class Subtypes(ClusterMixin, BaseEstimator):
             )
         values = score.sel(factor=model.indexes["factor"]).to_numpy()
         z = _z(values, model)
-        mean, variance, mixing = (model[name].to_numpy() for name in ("mean", "variance", "mixing"))
-        probability = np.array([_posterior(row, mean, variance, mixing) for row in z]).reshape(len(z), len(mixing))
+        mean, covariance, mixing = (model[name].to_numpy() for name in ("mean", "covariance", "mixing"))
+        probability = np.array([_posterior(row, mean, covariance, mixing) for row in z]).reshape(len(z), len(mixing))
         return pd.DataFrame(probability, index=score.indexes["sample"], columns=list(model.indexes["subtype"]))
 
     def refound(self, others: Sequence[pd.Series]) -> Subtypes:
@@ -406,16 +405,19 @@ def _model(
         {name: ("subtype", values[order]) for name, values in per_cluster.items()}
         | {
             "mean": (("subtype", "factor"), mean),
-            "variance": (("subtype", "factor"), np.broadcast_to(fitted.variance[0], mean.shape).copy()),
+            "covariance": (("factor", "other_factor"), fitted.covariance[0]),
             "mixing": ("subtype", fitted.mixing[0][order]),
         }
-    ).assign_coords(subtype=np.array([f"S{i + 1}" for i in range(len(order))], dtype=object))
+    ).assign_coords(
+        subtype=np.array([f"S{i + 1}" for i in range(len(order))], dtype=object),
+        other_factor=standard["factor"].to_numpy(),
+    )
     return describe(model, "subtype_model")
 
 
-def _posterior(z: np.ndarray, mean: np.ndarray, variance: np.ndarray, mixing: np.ndarray) -> np.ndarray:
+def _posterior(z: np.ndarray, mean: np.ndarray, covariance: np.ndarray, mixing: np.ndarray) -> np.ndarray:
     """Probability of each subtype of one patient, z of shape (factor,)."""
-    logit = np.log(mixing) - 0.5 * ((z - mean) ** 2 / variance).sum(axis=1)
+    logit = np.log(mixing) - 0.5 * mixture.squared_distance(z - mean, covariance)
     odds = np.exp(logit - logit.max())
     return odds / odds.sum()
 
@@ -428,19 +430,19 @@ def _most_probable(probability: pd.DataFrame) -> pd.Series:
 def _choose(measured: stability.Comparison) -> int:
     """The largest of the most stable numbers that beat the null; 1 if none does.
 
-    Numbers of which every cluster is valid come first; where there is none, the null must be beaten more clearly.
-    Among them, a larger one must be about as stable as the best: one wide cluster cut in two is more stable than
-    chance, yet less so than the clusters themselves.
+    Where no number has valid clusters only, the null must be beaten more clearly. A larger number must be about as
+    stable as the best: one wide cluster cut in two is more stable than chance, yet less so than the clusters
+    themselves. Among those that are, the ones with valid clusters only come first.
     """
-    valid = (measured.weakest >= VALID) & (measured.p_rand <= LEVEL)
+    beats = measured.p_rand <= LEVEL
+    valid, kept = beats & (measured.weakest >= VALID), beats & (measured.weakest > DISSOLVED)
     if measured.p_overall > (LEVEL if valid.any() else STRICT_LEVEL):
         return 1
-    if not valid.any():
-        kept = (measured.weakest > DISSOLVED) & (measured.p_rand <= LEVEL)
-        best = np.where(kept, measured.excess, -np.inf) if kept.any() else measured.weakest
-        return measured.numbers[int(best.argmax())]
-    best = measured.rand[valid].max()
-    return measured.numbers[np.flatnonzero(valid & (measured.rand >= best - ABOUT_AS_STABLE))[-1]]
+    if not kept.any():
+        return measured.numbers[int(measured.weakest.argmax())]
+    near = kept & (measured.rand >= measured.rand[kept].max() - ABOUT_AS_STABLE)
+    best = near & valid if (near & valid).any() else near
+    return measured.numbers[np.flatnonzero(best)[-1]]
 
 
 def _shares(chosen: list[int]) -> dict[int, float]:

@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import chi
 
 from omics.schema import DataError, UsageError, check, refuse_duplicates
+from omics.subtypes.mixture import squared_distance
 
 #: Label of a patient who is in no subtype. It is not a subtype, so it keeps its name.
 UNASSIGNED = "unassigned"
@@ -74,9 +75,9 @@ def match(labels: pd.Series, reference: pd.Series) -> dict[str, str]:
 def match_centres(model: xr.Dataset, reference: xr.Dataset) -> dict[str, str]:
     r"""Names of the subtypes of one cohort in terms of another with whom it shares factors, but no patient.
 
-    .. math:: d_{ab}^2 = \sum_f (\mu_{af} - \nu_{bf})^2 / \sigma_{bf}^2
+    .. math:: d_{ab}^2 = (\mu_a - \nu_b)^T \Sigma^{-1} (\mu_a - \nu_b)
 
-    with both centres in the reference's standardised factors and its variances within subtypes. Two subtypes may be
+    with both centres in the reference's standardised factors and its covariance within subtypes. Two subtypes may be
     partners if the centre of the one is nearer to that of the other than half the way to the next centre of the
     reference, and where a patient of the reference's subtype could be (99 % quantile of the chi distribution).
 
@@ -104,12 +105,12 @@ def match_centres(model: xr.Dataset, reference: xr.Dataset) -> dict[str, str]:
             where="match_centres",
             fix="project both cohorts on the same factor model",
         )
-    model, reference = model.sel(factor=factors), reference.sel(factor=factors)
+    model, reference = model.sel(factor=factors), reference.sel(factor=factors, other_factor=factors)
     centre = model["mean"] * model["factor_scale"] + model["factor_mean"]
     ours = ((centre - reference["factor_mean"]) / reference["factor_scale"]).transpose("subtype", "factor").to_numpy()
-    theirs, variance = reference["mean"].to_numpy(), reference["variance"].to_numpy()
-    reach = np.minimum(chi.ppf(WITHIN, len(factors)), 0.5 * _next_centre(theirs, variance))
-    distance = np.sqrt(((ours[:, None] - theirs) ** 2 / variance).sum(axis=2))
+    theirs, covariance = reference["mean"].to_numpy(), reference["covariance"].to_numpy()
+    reach = np.minimum(chi.ppf(WITHIN, len(factors)), 0.5 * _next_centre(theirs, covariance))
+    distance = np.sqrt(squared_distance(ours[:, None] - theirs, covariance))
     names, known = (list(map(str, one.indexes["subtype"])) for one in (model, reference))
     gain = np.maximum(1 - distance / reach, 0.0)
     return _named(gain, distance < reach, names, known, model["mixing"].to_numpy())
@@ -147,9 +148,9 @@ def _kept(names: Iterable[str]) -> dict[str, str]:
     return {UNASSIGNED: UNASSIGNED} if UNASSIGNED in set(names) else {}
 
 
-def _next_centre(mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Distance from each centre, in its own variance, to the nearest other one; infinite if it is alone."""
-    distance = np.sqrt(((mean[:, None] - mean) ** 2 / variance[:, None]).sum(axis=2))
+def _next_centre(mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Distance from each centre to the nearest other one; infinite if it is alone."""
+    distance = np.sqrt(squared_distance(mean[:, None] - mean, covariance))
     np.fill_diagonal(distance, np.inf)
     return distance.min(axis=1)
 

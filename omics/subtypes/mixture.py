@@ -1,9 +1,11 @@
-"""Gaussian mixtures with one diagonal covariance for all components, many at a time.
+"""Gaussian mixtures with one covariance for all components, many at a time.
 
 All runs share the data ``z`` (sample, factor) and differ in the weights of the samples, so a resample is a row of
-zeros and ones, and one step of all runs is two matrix products. The shared diagonal covariance has no
-singularities, makes the fit indifferent to the scale of each factor (one that separates nothing gets a variance as
-large as its spread, and so no say), and needs few patients.
+zeros and ones, and one step of all runs is a few matrix products. The shared covariance has no singularities and makes
+the fit indifferent to the scale of each factor: one that separates nothing gets a variance as large as its spread,
+and so no say. It is a full matrix: factors that are uncorrelated over all patients are correlated within subtypes
+wherever these differ in both, and a model without these correlations would cut such an elongated subtype in two,
+in every resample the same.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ LONG_STEPS = 40
 TOLERANCE = 1e-5
 #: Smallest variance within components, in squared robust standard deviations.
 VARIANCE_FLOOR = 1e-2
+#: Share of the correlations within components that is kept: subtypes do not all have the same ones.
+KEPT = 0.5
 #: Values of one array of a batch at most: 8 MB.
 BATCH_VALUES = 1_000_000
 
@@ -31,14 +35,14 @@ class Mixtures(NamedTuple):
     ----------
     mean : numpy.ndarray, shape (run, subtype, factor)
         Centres, mu.
-    variance : numpy.ndarray, shape (run, factor)
-        Diagonal of the shared covariance, sigma^2.
+    covariance : numpy.ndarray, shape (run, factor, factor)
+        What all components share, Sigma.
     mixing : numpy.ndarray, shape (run, subtype)
         Shares, pi; they sum to 1 over the subtypes.
     """
 
     mean: np.ndarray
-    variance: np.ndarray
+    covariance: np.ndarray
     mixing: np.ndarray
 
     def take(self, runs: np.ndarray) -> Mixtures:
@@ -55,22 +59,24 @@ class Runs(NamedTuple):
         Standardised factors.
     weight : numpy.ndarray, shape (run, sample)
         Weight of each sample in each run; 0 leaves it out.
-    square : numpy.ndarray, shape (run, factor)
-        ``sum_i w_i z_if^2``.
+    product : numpy.ndarray, shape (run, factor, factor)
+        ``sum_i w_i z_if z_ig``.
     """
 
     z: np.ndarray
     weight: np.ndarray
-    square: np.ndarray
+    product: np.ndarray
 
     @classmethod
     def of(cls, z: np.ndarray, weight: np.ndarray) -> Runs:
         """Runs of the given weights."""
-        return cls(z, weight, weight @ z**2)
+        n_samples, n_factors = z.shape
+        product = weight @ (z[:, :, None] * z[:, None]).reshape(n_samples, -1)
+        return cls(z, weight, product.reshape(-1, n_factors, n_factors))
 
     def repeat(self, times: int) -> Runs:
         """Each run several times in a row."""
-        return Runs(self.z, np.repeat(self.weight, times, axis=0), np.repeat(self.square, times, axis=0))
+        return Runs(self.z, np.repeat(self.weight, times, axis=0), np.repeat(self.product, times, axis=0))
 
 
 def fit(z: np.ndarray, weight: np.ndarray, uniform: np.ndarray) -> tuple[Mixtures, np.ndarray]:
@@ -126,7 +132,7 @@ def _em(runs: Runs, current: Mixtures, steps: int) -> tuple[Mixtures, np.ndarray
 def expect(runs: Runs, current: Mixtures) -> tuple[np.ndarray, np.ndarray]:
     r"""Weighted probabilities of the components, and log-likelihood of each run.
 
-    .. math:: r_{ik} \propto \pi_k \exp\Bigl(\sum_f z_{if} \mu_{kf} / \sigma_f^2 - \mu_{kf}^2 / 2\sigma_f^2\Bigr)
+    .. math:: r_{ik} \propto \pi_k \exp\bigl(z_i^T \Sigma^{-1} \mu_k - \tfrac12 \mu_k^T \Sigma^{-1} \mu_k\bigr)
 
     Returns
     -------
@@ -136,7 +142,8 @@ def expect(runs: Runs, current: Mixtures) -> tuple[np.ndarray, np.ndarray]:
         Weighted log-likelihood, without the constant in 2 pi.
     """
     n_runs, n_subtypes, n_factors = current.mean.shape
-    slope = current.mean / current.variance[:, None]  # (run, subtype, factor)
+    precision = np.linalg.inv(current.covariance)  # halved correlations keep it far from singular
+    slope = current.mean @ precision  # (run, subtype, factor)
     level = np.log(current.mixing) - 0.5 * (slope * current.mean).sum(axis=2)  # (run, subtype)
     share = (slope.reshape(-1, n_factors) @ runs.z.T).reshape(n_runs, n_subtypes, -1)
     share += level[..., None]
@@ -145,22 +152,49 @@ def expect(runs: Runs, current: Mixtures) -> tuple[np.ndarray, np.ndarray]:
     np.exp(share, out=share)
     total = share.sum(axis=1)
     share *= (runs.weight / total)[:, None]
-    spread = runs.square / current.variance + runs.weight.sum(axis=1)[:, None] * np.log(current.variance)
-    return share, (runs.weight * (np.log(total) + top)).sum(axis=1) - 0.5 * spread.sum(axis=1)
+    spread = (runs.product * precision).sum(axis=(1, 2))
+    spread += runs.weight.sum(axis=1) * np.linalg.slogdet(current.covariance)[1]
+    return share, (runs.weight * (np.log(total) + top)).sum(axis=1) - 0.5 * spread
 
 
 def maximise(runs: Runs, share: np.ndarray) -> Mixtures:
     r"""Parameters from the weighted probabilities of the components.
 
-    .. math:: \sigma_f^2 = \sum_i w_i z_{if}^2 / \sum_i w_i - \sum_k \pi_k \mu_{kf}^2
+    .. math:: S = \sum_i w_i z_i z_i^T / n - \sum_k \pi_k \mu_k \mu_k^T, \quad n = \sum_i w_i, \qquad
+              \Sigma_{fg} = S_{fg} / 2 \text{ for } f \ne g, \qquad \Sigma_{ff} = \max(S_{ff}, 0.01)
+
+    References
+    ----------
+    Friedman (1989), Journal of the American Statistical Association 84: regularised discriminant analysis.
     """
     n_runs, n_subtypes, n_samples = share.shape
     count = share.sum(axis=2) + 1e-9  # an empty component keeps a tiny share, and so a logarithm
     mean = (share.reshape(-1, n_samples) @ runs.z).reshape(n_runs, n_subtypes, -1) / count[..., None]
     total = count.sum(axis=1, keepdims=True)
     mixing = count / total
-    variance = runs.square / total - (mixing[..., None] * mean**2).sum(axis=1)
-    return Mixtures(mean, np.maximum(variance, VARIANCE_FLOOR), mixing)
+    scatter = runs.product / total[..., None] - (mixing[..., None] * mean).transpose(0, 2, 1) @ mean
+    every = np.arange(mean.shape[2])
+    covariance = KEPT * scatter
+    covariance[:, every, every] = np.maximum(scatter[:, every, every], VARIANCE_FLOOR)
+    return Mixtures(mean, covariance, mixing)
+
+
+def squared_distance(difference: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    r"""Squared Mahalanobis distances, :math:`d^T \Sigma^{-1} d`.
+
+    Parameters
+    ----------
+    difference : numpy.ndarray, shape (..., row, factor)
+        What is measured.
+    covariance : numpy.ndarray, shape (..., factor, factor)
+        Of all rows.
+
+    Returns
+    -------
+    numpy.ndarray, shape (..., row)
+        Not negative.
+    """
+    return np.asarray(((difference @ np.linalg.inv(covariance)) * difference).sum(axis=-1))
 
 
 def _seed(z: np.ndarray, weight: np.ndarray, uniform: np.ndarray) -> np.ndarray:

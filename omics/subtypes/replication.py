@@ -291,7 +291,8 @@ def _above_chance(label: np.ndarray, neighbour: np.ndarray, n_groups: int) -> np
 
 def _neighbours(z: np.ndarray, reference: Reference, factors: np.ndarray) -> np.ndarray:
     """Nearest other patient of each, in units of the spread within subtypes."""
-    point = (z / np.sqrt(reference.mixing @ reference.variance))[:, factors]
+    root = np.linalg.cholesky(reference.covariance[np.ix_(factors, factors)])
+    point = np.linalg.solve(root, z[:, factors].T).T
     first, second = cKDTree(point).query(point, k=2)[1].T
     return np.where(first == np.arange(len(z)), second, first)  # a patient with a double may not be his own first
 

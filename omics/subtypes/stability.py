@@ -87,16 +87,13 @@ class Comparison(NamedTuple):
         What the data give, one for each number.
     null : list of list of Stability
         What each cluster-free data set gives, (data set, number).
-    excess : numpy.ndarray, shape (number,)
-        Mean Rand index as :func:`standardised`.
     p_overall : float
-        P-value of the largest excess over all numbers: the test of "no structure".
+        P-value of the largest Rand index over all numbers, :func:`standardised`: the test of "no structure".
     """
 
     numbers: list[int]
     observed: list[Stability]
     null: list[list[Stability]]
-    excess: np.ndarray
     p_overall: float
 
     @property
@@ -166,9 +163,12 @@ def against_null(
     found = observed(data, numbers, n_resamples, seed, algorithm)
     null = each(_cluster_free, range(n_null), data, Null.of(data.z), numbers, seed, algorithm)
     rand = np.array([[one.rand for one in row] for row in [found, *null]])
-    excess = standardised(rand[0], rand[1:])
-    largest = excess.max(axis=1)
-    return Comparison(numbers, found, null, excess[0], float(tail_share(largest[0], largest[1:])))
+    return Comparison(numbers, found, null, _p_overall(rand[0], rand[1:]))
+
+
+def _p_overall(observed: np.ndarray, null: np.ndarray) -> float:
+    largest = standardised(observed, null).max(axis=1)
+    return float(tail_share(largest[0], largest[1:]))
 
 
 def observed(data: Data, numbers: list[int], n_resamples: int, seed: int, algorithm: str) -> list[Stability]:
@@ -305,10 +305,8 @@ def redrawn(measured: Comparison, seed: int) -> list[Comparison]:
     for _ in range(CHOICE_DRAWS):
         share = rng.dirichlet(np.ones(n_resamples))
         observed = [_reweighted(one, share) for one in measured.observed]
-        excess = standardised(np.array([one.rand for one in observed]), null)
-        largest = excess.max(axis=1)
-        p_overall = float(tail_share(largest[0], largest[1:]))
-        found.append(measured._replace(observed=observed, excess=excess[0], p_overall=p_overall))
+        p_overall = _p_overall(np.array([one.rand for one in observed]), null)
+        found.append(measured._replace(observed=observed, p_overall=p_overall))
     return found
 
 

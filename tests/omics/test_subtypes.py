@@ -376,7 +376,10 @@ def test_agreement_without_labels_is_an_empty_table(fitted):
         ([0.9, 0.8, 0.6], 0.05, 3),  # the largest number that is valid and about as stable as the best
         ([0.9, 0.8, 0.6], 0.06, 1),
         ([0.7, 0.7, 0.6], 0.05, 1),  # none is valid: at the usual level that is no structure
-        ([0.7, 0.7, 0.6], 0.01, 4),  # but where the null is beaten clearly, it is the largest excess
+        ([0.7, 0.7, 0.6], 0.01, 3),  # but where the null is beaten clearly, the largest about as stable as the best
+        ([0.9, 0.7, 0.6], 0.05, 2),  # of these, one that is valid comes first
+        ([0.4, 0.4, 0.9], 0.05, 4),  # one that dissolves is no measure of the best, however stable the others are
+        ([0.6, 0.4, 0.9], 0.05, 2),  # a valid one does not count if another is much more stable on the whole
         ([0.4, 0.5, 0.3], 0.01, 3),  # all dissolve: the number whose weakest cluster is the most stable
     ],
 )
@@ -386,7 +389,7 @@ def test_the_rule_that_chooses_the_number(weakest, p_overall, chosen):
 
     observed = [stability(rand, weak) for rand, weak in zip([0.9, 0.88, 0.8], weakest, strict=True)]
     null = [[stability(0.2, 0.5)] * 3] * 99
-    assert clustering._choose(Comparison([2, 3, 4], observed, null, np.array([3.0, 3.5, 5.0]), p_overall)) == chosen
+    assert clustering._choose(Comparison([2, 3, 4], observed, null, p_overall)) == chosen
 
 
 # --- over seeds ---------------------------------------------------------------------------------------------------

@@ -84,34 +84,38 @@ def test_runs_without_shared_patients_are_refused():
         rename(pd.Series(["S1", "S2", None]), {"S1": "S4"})
 
 
-def model(centre: np.ndarray, variance: float = 0.25) -> xr.Dataset:
+def model(centre: np.ndarray, variance: float = 0.25, shared: float = 0.0) -> xr.Dataset:
     """``NODES["subtype_model"]`` with these centres, shape (subtype, factor), in scores as they are."""
     n, n_factors = centre.shape
+    factor = [f"Factor{j + 1}" for j in range(n_factors)]
     per_factor = {"low": -9.0, "high": 9.0, "mean": 0.0, "scale": 1.0}
     return xr.Dataset(
         {
             "mean": (("subtype", "factor"), centre),
-            "variance": (("subtype", "factor"), np.full(centre.shape, variance)),
+            "covariance": (("factor", "other_factor"), np.eye(n_factors) * variance + shared),
             **{one.name: ("subtype", np.full(n, 1 / n)) for one in NODES["subtype_model"] if one.dims == ("subtype",)},
             **{f"factor_{name}": ("factor", np.full(n_factors, value)) for name, value in per_factor.items()},
         },
-        {"subtype": [f"S{k + 1}" for k in range(n)], "factor": [f"Factor{j + 1}" for j in range(n_factors)]},
+        {"subtype": [f"S{k + 1}" for k in range(n)], "factor": factor, "other_factor": factor},
     )
 
 
 def test_centres_do_not_depend_on_standardisation_or_order():
-    reference = model(np.random.default_rng(1).normal(scale=3, size=(4, 5)))
-    turned = reference.isel(factor=slice(None, None, -1), subtype=[2, 0, 3, 1])
+    reference = model(np.random.default_rng(1).normal(scale=3, size=(4, 5)), shared=0.1)
+    backwards = slice(None, None, -1)
+    turned = reference.isel(factor=backwards, other_factor=backwards, subtype=[2, 0, 3, 1])
     moved = turned.assign_coords(subtype=["a", "b", "c", "d"]).assign(
         mean=(turned["mean"] - 0.7).assign_coords(subtype=["a", "b", "c", "d"]) / 3.0,
-        variance=turned["variance"].assign_coords(subtype=["a", "b", "c", "d"]) * 9,
+        covariance=turned["covariance"] / 9,
         factor_mean=turned["factor_mean"] + 0.7,
         factor_scale=turned["factor_scale"] * 3.0,
     )
     assert match_centres(moved, reference) == {"a": "S3", "b": "S1", "c": "S4", "d": "S2"}
     away = moved.assign(mean=moved["mean"] + xr.DataArray([9.0, 0, 0, 0], dims="subtype"))
     assert match_centres(away, reference) == {"a": "S5", "b": "S1", "c": "S4", "d": "S2"}
-    assert match_centres(moved.isel(factor=slice(4)), reference) == match_centres(moved, reference)
+    assert match_centres(moved.isel(factor=slice(4), other_factor=slice(4)), reference) == match_centres(
+        moved, reference
+    )
 
 
 def test_a_centre_goes_to_one_that_is_nearer_than_half_way_to_the_next():
@@ -125,9 +129,15 @@ def test_a_centre_goes_to_one_that_is_nearer_than_half_way_to_the_next():
     assert match_centres(one_factor(0.1, 0.2), one_factor(0.0, 2.0)) == {"S1": "S1", "S2": "S3"}
 
 
+def test_a_centre_is_further_away_across_a_correlation_than_along_it():
+    reference = model(np.array([[0.0, 0.0]]), variance=0.05, shared=0.2)  # correlation 0.8, variance 0.25
+    assert match_centres(model(np.array([[1.0, 1.0]])), reference) == {"S1": "S1"}
+    assert match_centres(model(np.array([[1.0, -1.0]])), reference) == {"S1": "S2"}
+
+
 def test_models_that_cannot_be_compared_are_refused():
     reference = model(np.zeros((1, 2)))
     with pytest.raises(DataError, match="no factor in common"):
         match_centres(reference.assign_coords(factor=["A", "B"]), reference)
-    with pytest.raises(DataError, match="'variance'"):
-        match_centres(reference.drop_vars("variance"), reference)
+    with pytest.raises(DataError, match="'covariance'"):
+        match_centres(reference.drop_vars("covariance"), reference)

@@ -101,9 +101,12 @@ def test_certain_scores_have_the_probabilities_of_the_mixture(reference, scores)
     np.testing.assert_allclose(table["limit"], chi.ppf(0.99, N_FACTORS), rtol=1e-12)
     m = reference.model_
     z = (scores["score"] - m["factor_mean"]) / m["factor_scale"]
-    centre, spread = (m[name].sel(subtype=table["nearest"].to_numpy()).to_numpy() for name in ("mean", "variance"))
+    centre, precision = (
+        m["mean"].sel(subtype=table["nearest"].to_numpy()).to_numpy(),
+        np.linalg.inv(m["covariance"].to_numpy()),
+    )
     away = z.to_numpy() - centre
-    distance = [np.sqrt(away[i] @ np.linalg.inv(np.diag(spread[i])) @ away[i]) for i in range(9)]
+    distance = [np.sqrt(away[i] @ precision @ away[i]) for i in range(9)]
     np.testing.assert_allclose(table["distance"].iloc[:9], distance, rtol=1e-10)
 
 
@@ -118,7 +121,7 @@ def test_an_uncertain_patient_equals_brute_force(reference, scores, sd):
     joint, there = [], []
     for k in range(4):
         centre = np.array(keep) * (m["mean"].to_numpy()[k] * scale + mean)  # in scores, whose zero does not move
-        spread = np.diag(np.square(keep) * m["variance"].to_numpy()[k] * scale**2 + s**2)
+        spread = np.outer(keep * scale, keep * scale) * m["covariance"].to_numpy() + np.diag(s**2)
         cut = np.clip(raw, m["factor_low"], m["factor_high"])
         joint.append(float(m["mixing"][k]) * multivariate_normal(centre, spread).pdf(cut))
         there.append(np.sqrt((raw - centre) @ np.linalg.inv(spread) @ (raw - centre)))
@@ -138,8 +141,8 @@ def test_a_patient_alone_gets_the_same_bits(reference, scores, found):
 def drawn_from(model: xr.Dataset, n: int, rng: np.random.Generator) -> np.ndarray:
     """Scores of the mixture itself."""
     label = rng.choice(model.sizes["subtype"], n, p=model["mixing"].to_numpy())
-    mean, variance = (model[name].to_numpy()[label] for name in ("mean", "variance"))
-    z = mean + np.sqrt(variance) * rng.normal(size=mean.shape)
+    mean = model["mean"].to_numpy()[label]
+    z = mean + rng.normal(size=mean.shape) @ np.linalg.cholesky(model["covariance"].to_numpy()).T
     return z * model["factor_scale"].to_numpy() + model["factor_mean"].to_numpy()
 
 
@@ -207,7 +210,7 @@ def test_in_group_proportion_equals_brute_force():
 def test_the_table_has_the_in_group_proportion_of_the_cohort(reference, scores, found):
     model = reference.model_
     z = (scores["score"].clip(model["factor_low"], model["factor_high"]) - model["factor_mean"]) / model["factor_scale"]
-    distance = cdist(*[z / np.sqrt(model["variance"][0])] * 2)
+    distance = cdist(z, z, "mahalanobis", VI=np.linalg.inv(model["covariance"].to_numpy()))
     np.fill_diagonal(distance, np.inf)
     table = found.assignment
     group = table["nearest"].where(table["outside"] == 0, "outside").to_numpy()

@@ -30,27 +30,30 @@ def z(rng) -> np.ndarray:
 def test_a_step_of_em_equals_brute_force(z, rng):
     weight = rng.integers(0, 3, size=(2, 60)).astype(float)
     runs = mixture.Runs.of(z, weight)
-    current = mixture.Mixtures(rng.normal(size=(2, 3, 4)), rng.uniform(0.5, 2, (2, 4)), rng.dirichlet([2] * 3, 2))
+    root = 0.3 * rng.normal(size=(2, 4, 4)) + np.eye(4)
+    current = mixture.Mixtures(rng.normal(size=(2, 3, 4)), root @ root.transpose(0, 2, 1), rng.dirichlet([2] * 3, 2))
     share, likelihood = mixture.expect(runs, current)
     updated = mixture.maximise(runs, share)
     for run in range(2):
-        covariance = np.diag(current.variance[run])
-        density = np.array([multivariate_normal(mean, covariance).pdf(z) for mean in current.mean[run]])
+        density = np.array([multivariate_normal(mean, current.covariance[run]).pdf(z) for mean in current.mean[run]])
         joint = density * current.mixing[run][:, None]
         expected = weight[run] * joint / joint.sum(axis=0)
         np.testing.assert_allclose(share[run], expected, rtol=1e-9, atol=1e-12)
         constant = 0.5 * 4 * np.log(2 * np.pi) * weight[run].sum()
         np.testing.assert_allclose(likelihood[run] - constant, weight[run] @ np.log(joint.sum(axis=0)), rtol=1e-9)
         mean = expected @ z / expected.sum(axis=1, keepdims=True)
-        within = sum(expected[k] @ (z - mean[k]) ** 2 for k in range(3)) / weight[run].sum()
+        n = weight[run].sum()
+        within = sum((z - mean[k]).T @ np.diag(expected[k]) @ (z - mean[k]) for k in range(3)) / n
+        within[~np.eye(4, dtype=bool)] /= 2
         np.testing.assert_allclose(updated.mean[run], mean, rtol=1e-6)
-        np.testing.assert_allclose(updated.variance[run], within, rtol=1e-6)
+        np.testing.assert_allclose(updated.covariance[run], within, rtol=1e-6, atol=1e-9)
         np.testing.assert_allclose(updated.mixing[run], expected.sum(axis=1) / weight[run].sum(), rtol=1e-6)
 
 
-def test_the_likelihood_never_falls(z, rng):
+def test_the_likelihood_never_falls(z, rng, monkeypatch):
+    monkeypatch.setattr(mixture, "KEPT", 1.0)  # with less, it is not the likelihood that is maximised
     runs = mixture.Runs.of(z, np.ones((5, 60)))
-    current = mixture.Mixtures(rng.normal(size=(5, 4, 4)), np.ones((5, 4)), np.full((5, 4), 0.25))
+    current = mixture.Mixtures(rng.normal(size=(5, 4, 4)), np.tile(np.eye(4), (5, 1, 1)), np.full((5, 4), 0.25))
     likelihoods = []
     for _ in range(30):
         share, likelihood = mixture.expect(runs, current)
@@ -75,6 +78,26 @@ def test_batches_do_not_change_the_fit(z, rng, monkeypatch):
     alone = mixture.fit(z, weight, uniform)[1]
     for run, drawn in enumerate(weight.astype(bool)):
         assert adjusted_rand_score(alone[run, drawn], together[run, drawn]) == 1
+
+
+def test_distances_equal_brute_force(rng):
+    root = rng.normal(size=(5, 3, 3))
+    covariance, difference = root @ root.transpose(0, 2, 1) + np.eye(3), rng.normal(size=(5, 4, 3))
+    expected = [[d @ np.linalg.solve(c, d) for d in rows] for rows, c in zip(difference, covariance, strict=True)]
+    np.testing.assert_allclose(mixture.squared_distance(difference, covariance), expected)
+
+
+def test_correlations_within_clusters_tell_who_is_where(rng, monkeypatch):
+    label = np.repeat([0, 1], [120, 80])
+    within = np.eye(4)
+    within[0, 1] = within[1, 0] = 0.8
+    z = rng.multivariate_normal(np.zeros(4), within, 200) + np.outer(label, [3.5, 0, 0, 0])
+    z, start = (z - z.mean(axis=0)) / z.std(axis=0), rng.random((1, 16, 2))
+    with_them = adjusted_rand_score(label, mixture.fit(z, np.ones((1, 200)), start)[1][0])
+    monkeypatch.setattr(mixture, "KEPT", 0.0)
+    without = adjusted_rand_score(label, mixture.fit(z, np.ones((1, 200)), start)[1][0])
+    assert with_them > 0.9
+    assert without < 0.85
 
 
 # --- stability ----------------------------------------------------------------------------------------------------
