@@ -45,7 +45,7 @@ def loop(z: np.ndarray, number: int) -> tuple[float, float]:
     for run in range(_MEASURED_FITS):
         drawn = np.sort(rng.permutation(len(z))[: round(stability.SUBSAMPLE * len(z))])
         model = GaussianMixture(
-            number, covariance_type="diag", n_init=stability.STARTS, init_params="k-means++", random_state=run
+            number, covariance_type="tied", n_init=stability.STARTS, init_params="k-means++", random_state=run
         )
         labels[run, drawn] = model.fit_predict(z[drawn])
         both[np.ix_(drawn, drawn)] += 1
