@@ -26,16 +26,20 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
             "float",
             "the same when factors are learnt without a fifth of the features",
         ),
-        Variable("factor_low", ("factor",), "float", "2 % quantile, to which lower scores are raised"),
-        Variable("factor_high", ("factor",), "float", "98 % quantile, to which higher scores are cut"),
+        Variable(
+            "factor_low", ("factor",), "float", "quantile to which lower scores are raised: 2 %, more in small cohorts"
+        ),
+        Variable(
+            "factor_high", ("factor",), "float", "quantile to which higher scores are cut: 98 %, less in small cohorts"
+        ),
         Variable("factor_mean", ("factor",), "float", "mean by which factors were standardised"),
         Variable("factor_scale", ("factor",), "float", "scale by which factors were standardised"),
     ),
     "stability": (
         Variable("stability", ("n_subtypes",), "float", "mean adjusted Rand index between resamples"),
         Variable("weakest", ("n_subtypes",), "float", "mean Jaccard index of the least stable subtype"),
-        Variable("null_mean", ("n_subtypes",), "float", "the same on data without clusters, mean"),
-        Variable("null_upper", ("n_subtypes",), "float", "the same on data without clusters, 95 % quantile"),
+        Variable("null_mean", ("n_subtypes",), "float", "stability on data without clusters, mean"),
+        Variable("null_upper", ("n_subtypes",), "float", "stability on data without clusters, 95 % quantile"),
         Variable("p_value", ("n_subtypes",), "float", "share of cluster-free data sets that are as stable"),
         Variable("pac", ("n_subtypes",), "float", "proportion of pairs of patients that are ambiguous"),
         Variable("pac_few", ("n_subtypes",), "float", "the same over as few resamples as the null has"),

@@ -27,7 +27,7 @@ import xarray as xr
 from scipy.stats import chi
 
 from omics.schema import DataError, check
-from omics.subtypes.matching import UNASSIGNED, WITHIN
+from omics.subtypes.matching import UNASSIGNED, WITHIN, covariance_of
 from omics.subtypes.mixture import squared_distance
 
 #: A patient whose most probable subtype has a smaller probability is ambiguous.
@@ -61,11 +61,11 @@ class Reference(NamedTuple):
     def of(cls, model: xr.Dataset) -> Reference:
         """The subtypes of ``NODES["subtype_model"]``."""
         model = check(model, "subtype_model", where="model").compute()
-        mean, covariance, mixing, centre, scale, low, high = (
+        mean, mixing, centre, scale, low, high = (
             model[name].to_numpy().astype(float)
-            for name in ("mean", "covariance", "mixing", "factor_mean", "factor_scale", "factor_low", "factor_high")
+            for name in ("mean", "mixing", "factor_mean", "factor_scale", "factor_low", "factor_high")
         )
-        return cls(mean, covariance, mixing, -centre / scale, (np.array([low, high]) - centre) / scale)
+        return cls(mean, covariance_of(model), mixing, -centre / scale, (np.array([low, high]) - centre) / scale)
 
 
 class Patients(NamedTuple):
@@ -212,10 +212,11 @@ def _row(one: Patients, reference: Reference, names: list[str]) -> tuple[object,
     first = int(probability.argmax())
     mean, covariance = _expected(one, reference)
     difference = one.uncut - mean[0, first]
-    distance, known = (
-        float(np.sqrt(squared_distance(difference, v)[0])) for v in (reference.covariance, covariance[0])
-    )
-    limit = _quantile(difference.shape[1]) * (distance / known if known > 0 else 1.0)
+    with np.errstate(over="ignore"):
+        distance, known = (
+            float(np.sqrt(squared_distance(difference, v)[0])) for v in (reference.covariance, covariance[0])
+        )
+    limit = _quantile(difference.shape[1]) * (distance / known if 0 < known < np.inf else 1.0)
     outside, ambiguous = distance > limit, probability[first] < CLEAR
     reasons = []
     if outside:

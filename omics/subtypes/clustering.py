@@ -20,19 +20,21 @@ from omics.subtypes import mixture, stability
 from omics.subtypes.algorithms import ALGORITHMS, Data
 from omics.subtypes.counting import jaccard_each
 from omics.subtypes.layers import components
+from omics.subtypes.matching import covariance_of
 
 #: A subtype with a mean Jaccard index below this dissolves in other draws of patients (Hennig 2007).
 VALID = 0.75
 #: At this mean Jaccard index or below, a subtype is not the same one in other draws of patients (Hennig 2007).
 DISSOLVED = 0.5
-#: Scores beyond this quantile, and its mirror, are cut off: what is rarer than the smallest subtype is an outlier.
-RARE = stability.SMALLEST_SHARE
+#: Scores beyond this quantile, and its mirror, are cut off: what is rarer than the smallest subtype is an outlier. In
+#: small cohorts these are more, as the smallest subtype has a certain number of patients, but not more than a tenth.
+RARE, MOST_CUT = stability.SMALLEST_SHARE, 0.1
 #: Level of the tests against the cluster-free null.
 LEVEL = 0.05
 #: The same where no number has valid clusters only: one of twenty null cohorts would be too many without that support.
 STRICT_LEVEL = 0.01
 #: A difference in mean adjusted Rand index that is within what other subsamples would give.
-ABOUT_AS_STABLE = 0.05
+ABOUT_AS_STABLE = 0.03
 
 
 class Subtypes(ClusterMixin, BaseEstimator):
@@ -44,8 +46,8 @@ class Subtypes(ClusterMixin, BaseEstimator):
     skew and tails. There is one subtype, "no structure", where the numbers together do not exceed these (p > 0.05), or
     not clearly (p > 0.01) and no number that does has stable clusters only (mean Jaccard index of at least 0.75). Else
     a number is near the best if it exceeds the cluster-free data, none of its clusters dissolves (mean Jaccard index
-    above 0.5), and its stability is within 0.05 of the largest among these. Of the numbers near the best the largest
-    with stable clusters only is taken, or else the largest.
+    above 0.5), and its stability is within 0.03 of the largest among these. Of the numbers near the best the largest
+    with stable clusters only is taken, or else the largest; there is one subtype if there is no such number.
 
     Parameters
     ----------
@@ -212,7 +214,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
 
         .. math:: p_{ik} \propto \pi_k \exp\bigl(-\tfrac12 (z_i - \mu_k)^T \Sigma^{-1} (z_i - \mu_k)\bigr)
 
-        Each patient is computed alone, so the answer does not depend on who else is in the table.
+        Each patient is computed alone, so the answer does not depend on who else is in the table. The correlations of
+        the covariance are halved (see :func:`omics.subtypes.mixture.maximise`): between two subtypes that lie one
+        behind the other along a strong correlation, these probabilities are surer than they should be.
 
         Raises
         ------
@@ -231,7 +235,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
             )
         values = score.sel(factor=model.indexes["factor"]).to_numpy()
         z = _z(values, model)
-        mean, covariance, mixing = (model[name].to_numpy() for name in ("mean", "covariance", "mixing"))
+        mean, covariance, mixing = model["mean"].to_numpy(), covariance_of(model), model["mixing"].to_numpy()
         probability = np.array([_posterior(row, mean, covariance, mixing) for row in z]).reshape(len(z), len(mixing))
         return pd.DataFrame(probability, index=score.indexes["sample"], columns=list(model.indexes["subtype"]))
 
@@ -354,14 +358,21 @@ def _informative(scores: xr.Dataset) -> xr.DataArray:
     if constant.any():
         names = ", ".join(map(str, score.indexes["factor"][constant]))
         raise DataError(f"constant factor: {names}", where="factors", fix="fit the factors again, with fewer of them")
-    low, high = score.quantile([RARE, 1 - RARE], dim="sample")
+    rare = _rare(score.sizes["sample"])
+    low, high = score.quantile([rare, 1 - rare], dim="sample")
     known = score.clip(low, high).var("sample") > (scores["score_sd"] ** 2).mean("sample").compute()
     return score.sel(factor=known | ~known.any())
 
 
+def _rare(n_samples: int) -> float:
+    """Share of the scores that are cut at either end: one less than the smallest subtype has, exactly, or more."""
+    return max(RARE, min((stability.SMALLEST_COUNT - 1) / max(n_samples - 1, 1), MOST_CUT))
+
+
 def _standard(score: xr.DataArray) -> xr.Dataset:
     """What :func:`_z` needs of each factor."""
-    low, high = np.quantile(score, [RARE, 1 - RARE], axis=0)
+    rare = _rare(len(score))
+    low, high = np.quantile(score, [rare, 1 - rare], axis=0)
     cut = np.clip(score.to_numpy(), low, high)
     scale = np.where(high > low, cut.std(axis=0), 1.0)
     columns = {"low": low, "high": high, "mean": cut.mean(axis=0), "scale": scale}
@@ -439,7 +450,7 @@ def _choose(measured: stability.Comparison) -> int:
     if measured.p_overall > (LEVEL if valid.any() else STRICT_LEVEL):
         return 1
     if not kept.any():
-        return measured.numbers[int(measured.weakest.argmax())]
+        return 1
     near = kept & (measured.rand >= measured.rand[kept].max() - ABOUT_AS_STABLE)
     best = near & valid if (near & valid).any() else near
     return measured.numbers[np.flatnonzero(best)[-1]]

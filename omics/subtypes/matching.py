@@ -105,15 +105,33 @@ def match_centres(model: xr.Dataset, reference: xr.Dataset) -> dict[str, str]:
             where="match_centres",
             fix="project both cohorts on the same factor model",
         )
-    model, reference = model.sel(factor=factors), reference.sel(factor=factors, other_factor=factors)
+    model, reference = model.sel(factor=factors), reference.sel(factor=factors)
     centre = model["mean"] * model["factor_scale"] + model["factor_mean"]
     ours = ((centre - reference["factor_mean"]) / reference["factor_scale"]).transpose("subtype", "factor").to_numpy()
-    theirs, covariance = reference["mean"].to_numpy(), reference["covariance"].to_numpy()
+    theirs, covariance = reference["mean"].to_numpy(), covariance_of(reference)
     reach = np.minimum(chi.ppf(WITHIN, len(factors)), 0.5 * _next_centre(theirs, covariance))
     distance = np.sqrt(squared_distance(ours[:, None] - theirs, covariance))
     names, known = (list(map(str, one.indexes["subtype"])) for one in (model, reference))
     gain = np.maximum(1 - distance / reach, 0.0)
     return _named(gain, distance < reach, names, known, model["mixing"].to_numpy())
+
+
+def covariance_of(model: xr.Dataset) -> np.ndarray:
+    """Covariance within the subtypes of ``NODES["subtype_model"]``, both sides in the order of its factors.
+
+    Raises
+    ------
+    DataError
+        The covariance lacks a factor.
+    """
+    absent = sorted(set(model.indexes["factor"]) - set(model.indexes["other_factor"]))
+    if absent:
+        raise DataError(
+            f"the covariance lacks factor {', '.join(absent)}",
+            where="model",
+            fix="give the model as omics subtypes wrote it",
+        )
+    return np.asarray(model["covariance"].sel(other_factor=model.indexes["factor"]).to_numpy().astype(float))
 
 
 def rename(labels: pd.Series, mapping: Mapping[str, str]) -> pd.Series:

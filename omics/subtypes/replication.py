@@ -358,7 +358,7 @@ def _verdict(row: Any, n_subtypes: int, note: str) -> tuple[int, str]:
     if n_subtypes == 1:
         return -1, f"{row.subtype} cannot be judged: there is no other subtype"
     if row.n < FEWEST:
-        return -1, f"{row.subtype} cannot be judged: {row.n} patients are nearest to it, {FEWEST} are needed"
+        return -1, f"{row.subtype} cannot be judged: patients nearest to it: {row.n}, needed: {FEWEST}"
     who = f"{row.assigned} of {row.n} patients nearest to it are assigned"
     if row.assigned < FEWEST:
         return 0, f"{row.subtype} does not: only {who}"

@@ -100,6 +100,22 @@ def test_a_few_outliers_are_not_a_subtype():
     assert three.labels_.value_counts().min() > 3
 
 
+@pytest.mark.parametrize(("n", "outliers"), [(60, 4), (150, 4), (300, 5)])
+def test_fewer_outliers_than_a_subtype_has_do_not_hide_the_others(n, outliers):
+    scores, label = planted(8, n_subtypes=3, n=n)
+    scores["score"][:outliers, 0] = 1e6
+    found = Subtypes(**QUICK).fit(scores)
+    assert found.n_subtypes_ == 3
+    assert adjusted_rand_score(label[outliers:], found.labels_.iloc[outliers:]) > 0.9
+
+
+def test_a_subtype_of_the_smallest_size_is_not_cut_off():
+    scores, _ = planted(5, n_subtypes=3, n=150)
+    scores["score"][:5, 0] = 9.0
+    model = Subtypes(n_subtypes=4, n_resamples=2, n_null=1).fit(scores).model_
+    assert float(model["factor_high"].sel(factor="Factor1")) == 9.0
+
+
 def test_other_clusterings_find_each_subtype_again_or_not(fitted):
     """By hand: one the same under other names, one with S1 and S2 together and S3 cut in two."""
     label = fitted.labels_
@@ -380,7 +396,7 @@ def test_agreement_without_labels_is_an_empty_table(fitted):
         ([0.9, 0.7, 0.6], 0.05, 2),  # of these, one that is valid comes first
         ([0.4, 0.4, 0.9], 0.05, 4),  # one that dissolves is no measure of the best, however stable the others are
         ([0.6, 0.4, 0.9], 0.05, 2),  # a valid one does not count if another is much more stable on the whole
-        ([0.4, 0.5, 0.3], 0.01, 3),  # all dissolve: the number whose weakest cluster is the most stable
+        ([0.4, 0.5, 0.3], 0.01, 1),  # all dissolve: nothing that could be named
     ],
 )
 def test_the_rule_that_chooses_the_number(weakest, p_overall, chosen):

@@ -138,6 +138,22 @@ def test_a_patient_alone_gets_the_same_bits(reference, scores, found):
         pd.testing.assert_frame_equal(alone, found.assignment.iloc[[i]].reset_index(drop=True), check_exact=True)
 
 
+def test_both_sides_of_the_covariance_are_in_the_order_of_the_factors(reference, scores, found):
+    turned = reference.model_.isel(factor=[3, 0, 8, 1, 2, 7, 4, 6, 5])
+    table = assign(turned, scores)
+    assert (table["nearest"] == found.assignment["nearest"]).all()
+    np.testing.assert_allclose(table["distance"], found.assignment["distance"], rtol=1e-9)
+    with pytest.raises(DataError, match="covariance lacks factor Factor1"):
+        assign(reference.model_.isel(other_factor=slice(1, None)), scores)
+
+
+def test_who_is_infinitely_far_away_is_outside(reference, scores):
+    far = scores.isel(sample=[0]) * 1.0
+    far["score"][0, 0] = 1e200
+    row = assign(reference.model_, far).iloc[0]
+    assert (row["label"], row["outside"]) == ("unassigned", 1)
+
+
 def drawn_from(model: xr.Dataset, n: int, rng: np.random.Generator) -> np.ndarray:
     """Scores of the mixture itself."""
     label = rng.choice(model.sizes["subtype"], n, p=model["mixing"].to_numpy())
@@ -294,7 +310,7 @@ def test_a_subtype_that_is_not_there_cannot_be_judged(world, reference):
     gone = names[label == 0].mode()[0]
     found = replicate(reference, factors(score[label != 0]), n_null=19).subtypes.set_index("subtype")
     assert found["replicates"][gone] == -1
-    assert found["verdict"][gone].startswith(f"{gone} cannot be judged: 0 patients")
+    assert found["verdict"][gone].startswith(f"{gone} cannot be judged: patients nearest to it: 0")
     assert found["share_p_value"][gone] < 1e-6
     assert np.isnan(found.loc[gone, ["in_group", "p_value", "p_permuted", "prediction_strength"]].astype(float)).all()
 
