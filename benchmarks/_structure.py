@@ -19,6 +19,7 @@ from omics.blocks import alone
 from omics.factors import MOFA
 from omics.prepare import Recipe, prepare
 from omics.subtypes import Subtypes, fusion
+from omics.subtypes.clustering import VALID
 
 PATIENTS, FACTORS, FEATURES = 300, 12, {"expression": 300, "methylation": 400}
 #: Proportion of ambiguous pairs below which a number of clusters is often called stable.
@@ -154,14 +155,15 @@ def trial(task: tuple[int, int, float], search: dict[str, Any]) -> dict[str, Any
 
 @threadpool_limits.wrap(limits=1)
 def null_trial(task: tuple[int, str], search: dict[str, Any]) -> dict[str, Any]:
-    """Whether clusters are claimed in one cohort without any."""
+    """Whether clusters are claimed in one cohort without any: by us, by resampling alone, by ambiguous pairs alone."""
     seed, kind = task
     with alone():
         ready, scores = integrated(cluster_free(seed, kind).tree)
         found = Subtypes(random_state=seed, **search).fit(scores)
         x = pca(layers_of(ready), pd.Index(found.labels_.index))
         pac = [_pac(consensus_matrix(x, k)) for k in (2, 3)]
-    return {"kind": kind, "claimed": found.n_subtypes_ > 1, "naive": min(pac) < NAIVE_PAC}
+    valid = bool((found.stability_["weakest"] >= VALID).any())
+    return {"kind": kind, "claimed": found.n_subtypes_ > 1, "resampling": valid, "pac": min(pac) < NAIVE_PAC}
 
 
 def _pac(matrix: np.ndarray) -> float:

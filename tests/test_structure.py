@@ -73,7 +73,7 @@ def test_no_structure_in_nineteen_of_twenty_cohorts_without():
     with cluster.on("local"):
         table = pd.DataFrame(each(null_trial, [(seed, KINDS[seed % 4]) for seed in range(100)], SEARCH))
     assert table["claimed"].mean() <= 0.05
-    assert table["naive"].mean() > 0.25, "the proportion of ambiguous pairs alone claims structure"
+    assert table["resampling"].mean() > 0.1, "stability under resampling alone claims structure"
 
 
 def test_planted_shares_are_as_asked():

@@ -33,8 +33,9 @@ RARE, MOST_CUT = stability.SMALLEST_SHARE, 0.1
 LEVEL = 0.05
 #: The same where no number has valid clusters only: one of twenty null cohorts would be too many without that support.
 STRICT_LEVEL = 0.01
-#: A difference in mean adjusted Rand index that is within what other subsamples would give.
-ABOUT_AS_STABLE = 0.03
+#: A difference in mean adjusted Rand index that is within what other subsamples would give, and the same as a share of
+#: what the larger index lacks to 1: the less stable clusters are, the less sure is how stable.
+ABOUT_AS_STABLE, SHARE_OF_LACK = 0.03, 0.25
 
 
 class Subtypes(ClusterMixin, BaseEstimator):
@@ -46,8 +47,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
     skew and tails. There is one subtype, "no structure", where the numbers together do not exceed these (p > 0.05), or
     not clearly (p > 0.01) and no number that does has stable clusters only (mean Jaccard index of at least 0.75). Else
     a number is near the best if it exceeds the cluster-free data, none of its clusters dissolves (mean Jaccard index
-    above 0.5), and its stability is within 0.03 of the largest among these. Of the numbers near the best the largest
-    with stable clusters only is taken, or else the largest; there is one subtype if there is no such number.
+    above 0.5), and its stability is within 0.03, or a quarter of what it lacks to 1, of the largest among these. Of the
+    numbers near the best the largest with stable clusters only is taken, or else the largest; there is one subtype if
+    there is no such number.
 
     Parameters
     ----------
@@ -451,7 +453,8 @@ def _choose(measured: stability.Comparison) -> int:
         return 1
     if not kept.any():
         return 1
-    near = kept & (measured.rand >= measured.rand[kept].max() - ABOUT_AS_STABLE)
+    most = measured.rand[kept].max()
+    near = kept & (measured.rand >= most - max(ABOUT_AS_STABLE, SHARE_OF_LACK * (1 - most)))
     best = near & valid if (near & valid).any() else near
     return measured.numbers[np.flatnonzero(best)[-1]]
 

@@ -400,12 +400,22 @@ def test_agreement_without_labels_is_an_empty_table(fitted):
     ],
 )
 def test_the_rule_that_chooses_the_number(weakest, p_overall, chosen):
-    def stability(rand, weak):
-        return Stability(rand, np.array([1.0, weak]), 0.1, 0.1, np.zeros(2), np.ones((2, 2)), np.ones((2, 2)))
+    assert chosen_of([0.9, 0.88, 0.8], weakest, p_overall) == chosen
 
-    observed = [stability(rand, weak) for rand, weak in zip([0.9, 0.88, 0.8], weakest, strict=True)]
-    null = [[stability(0.2, 0.5)] * 3] * 99
-    assert clustering._choose(Comparison([2, 3, 4], observed, null, p_overall)) == chosen
+
+def test_how_much_less_stable_a_larger_number_may_be_depends_on_how_stable_the_best_is():
+    assert chosen_of([1.0, 0.975, 0.96], [0.9] * 3, 0.01) == 3
+    assert chosen_of([0.8, 0.755, 0.74], [0.9] * 3, 0.01) == 3
+
+
+def chosen_of(rand: list[float], weakest: list[float], p_overall: float) -> int:
+    """The number of 2, 3 and 4 that is chosen for these stabilities."""
+
+    def stability(index, weak):
+        return Stability(index, np.array([1.0, weak]), 0.1, 0.1, np.zeros(2), np.ones((2, 2)), np.ones((2, 2)))
+
+    observed = [stability(index, weak) for index, weak in zip(rand, weakest, strict=True)]
+    return clustering._choose(Comparison([2, 3, 4], observed, [[stability(0.2, 0.5)] * 3] * 99, p_overall))
 
 
 # --- over seeds ---------------------------------------------------------------------------------------------------
