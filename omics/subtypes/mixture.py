@@ -4,8 +4,8 @@ All runs share the data ``z`` (sample, factor) and differ in the weights of the 
 zeros and ones, and one step of all runs is a few matrix products. The shared covariance has no singularities and makes
 the fit indifferent to the scale of each factor: one that separates nothing gets a variance as large as its spread,
 and so no say. It is a full matrix: factors that are uncorrelated over all patients are correlated within subtypes
-wherever these differ in both, and a model without these correlations would cut such an elongated subtype in two,
-in every resample the same.
+wherever these differ in both, and a model without these correlations would easily cut such an elongated subtype in
+two, in every resample the same. As subtypes differ in their correlations, half of each is kept.
 """
 
 from __future__ import annotations
