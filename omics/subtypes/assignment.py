@@ -13,8 +13,8 @@ is drawn towards 0 than those of the reference: with the prior N(0, 1) a score h
 those of the reference had :math:`a^2`. It is 1 for who is known as well as they were, and then this is
 :math:`N(\mu_k, \Sigma + \operatorname{diag}(u^2))`. It is 0 for a factor of which nothing is known, which then has no
 say; without it, a patient of whom nothing is known would be given to the subtype in the middle. The reference's own
-uncertainty is in :math:`\Sigma` already and so counts twice: rather too many patients are ambiguous than too few, unless
-two subtypes lie one behind the other along a strong correlation, of which :math:`\Sigma` has half.
+uncertainty is in :math:`\Sigma` already and so counts twice: rather too many patients are ambiguous than too few,
+unless two subtypes lie one behind the other along a strong correlation, of which :math:`\Sigma` has half.
 """
 
 from __future__ import annotations
