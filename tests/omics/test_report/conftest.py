@@ -169,7 +169,8 @@ def make_subtypes(clinical: pd.DataFrame, label: np.ndarray, names: list[str], r
         ),
         "/subtype_model": xr.Dataset(
             {
-                **{name: (("subtype", "factor"), np.ones((k, 8))) for name in ("mean", "variance")},
+                "mean": (("subtype", "factor"), np.ones((k, 8))),
+                "covariance": (("factor", "other_factor"), np.eye(8)),
                 **{name: ("subtype", np.full(k, 0.86)) for name in ("mixing", "jaccard")},
                 "jaccard_p": ("subtype", np.full(k, 0.01)),
                 "jaccard_factors": ("subtype", np.full(k, 0.79)),
