@@ -253,8 +253,8 @@ def _subtypes(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
         yield (
             f"The number of subtypes, up to {used.get('max_subtypes')}, was chosen by stability over "
             f"{used.get('n_resamples')} subsamples of the patients (mean adjusted Rand index, Hubert and Arabie 1985) "
-            f"against {used.get('n_null')} data sets without clusters; each subtype was to have a mean Jaccard index "
-            f"of at least {figures.STABLE} (Hennig 2007)."
+            f"against {used.get('n_null')} data sets without clusters; numbers of which each subtype has a mean "
+            f"Jaccard index of at least {figures.STABLE} were preferred (Hennig 2007)."
         )
     else:
         yield f"The number of subtypes, {used['n_subtypes']}, was given beforehand."
