@@ -39,9 +39,12 @@ def whole(omics, finished, tmp_path_factory) -> str:
 
 
 def stopped(arguments: list[object], checkpoint: Path, how: int) -> subprocess.Popen[str]:
-    """Start ``omics`` in a process of its own, and send it a signal when it has kept a state."""
+    """Start ``omics`` in a process of its own, and send it a signal when it has kept a state.
+
+    It gives way to this one, or on a busy machine its fit may be over before the signal is sent.
+    """
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
+        ["nice", "-n", "10", sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
         env={**os.environ, checkpoints.SECONDS: "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
