@@ -41,15 +41,18 @@ def whole(omics, finished, tmp_path_factory) -> str:
 def stopped(arguments: list[object], checkpoint: Path, how: int) -> subprocess.Popen[str]:
     """Start ``omics`` in a process of its own, and send it a signal when it has kept a state.
 
-    It gives way to this one, or on a busy machine its fit may be over before the signal is sent.
+    A shell starts what runs in the background with SIGINT ignored, and who starts there passes it on: undone here, or
+    the fit would go on to its end.
     """
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
-        ["nice", "-n", "10", sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
+        [sys.executable, "-m", "pipelines.cli", *map(str, arguments)],
         env={**os.environ, checkpoints.SECONDS: "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    signal.signal(signal.SIGINT, inherited)
     deadline = time.monotonic() + 120
     while not checkpoint.is_file():
         assert process.poll() is None, process.communicate()[1]
