@@ -6,9 +6,6 @@ the fit indifferent to the scale of each factor: one that separates nothing gets
 and so no say. It is a full matrix: factors that are uncorrelated over all patients are correlated within subtypes
 wherever these differ in both, and a model without these correlations would easily cut such an elongated subtype in
 two, in every resample the same. As subtypes differ in their correlations, half of each is kept.
-
-What does not matter to the fit matters to where it starts: k-means among a dozen factors of equal variance does not see
-that one of them has two modes. So every other start looks at each factor by how near it comes to two points.
 """
 
 from __future__ import annotations
@@ -27,8 +24,6 @@ TOLERANCE = 1e-5
 VARIANCE_FLOOR = 1e-2
 #: Share of the correlations within components that is kept: subtypes do not all have the same ones.
 KEPT = 0.5
-#: Smallest distance of a factor from two points, in :func:`bimodality`.
-SMALLEST_DISTANCE = 0.02
 #: Values of one array of a batch at most: 8 MB.
 BATCH_VALUES = 1_000_000
 
@@ -116,9 +111,8 @@ def fit(z: np.ndarray, weight: np.ndarray, uniform: np.ndarray) -> tuple[Mixture
 def _fit(runs: Runs, uniform: np.ndarray) -> tuple[Mixtures, np.ndarray]:
     n_runs, n_starts, n_subtypes = uniform.shape
     every = runs.repeat(n_starts)
-    metric = _metric(runs, n_starts)
-    centres = _seed(every, metric, uniform.reshape(-1, n_subtypes))
-    current, likelihood = _em(every, _lloyd(every, metric, centres), SHORT_STEPS)
+    centres = _seed(runs.z, every.weight, uniform.reshape(-1, n_subtypes))
+    current, likelihood = _em(every, _lloyd(every, centres), SHORT_STEPS)
     best = likelihood.reshape(n_runs, n_starts).argmax(axis=1) + n_starts * np.arange(n_runs)
     current, _ = _em(runs, current.take(best), LONG_STEPS)
     return current, expect(runs, current)[0].argmax(axis=1)
@@ -203,55 +197,13 @@ def squared_distance(difference: np.ndarray, covariance: np.ndarray) -> np.ndarr
     return np.asarray(((difference @ np.linalg.inv(covariance)) * difference).sum(axis=-1))
 
 
-def _metric(runs: Runs, n_starts: int) -> np.ndarray:
-    """What each start multiplies squared distances with, factor by factor, (run x start, factor)."""
-    n_runs, n_factors = runs.product.shape[:2]
-    metric = np.ones((n_runs, n_starts, n_factors))
-    metric[:, 1::2] = np.maximum(1 - bimodality(runs), SMALLEST_DISTANCE)[:, None] ** -2
-    return metric.reshape(-1, n_factors)
-
-
-def bimodality(runs: Runs) -> np.ndarray:
-    r"""How near the weighted distribution of each factor comes to two points.
-
-    .. math:: b = (\gamma^2 + 1) / \kappa
-
-    with skewness :math:`\gamma` and kurtosis :math:`\kappa`: 1 for two points of whatever shares, 5/9 for a uniform
-    and 1/3 for a normal distribution; 0 where nothing varies.
-
-    Returns
-    -------
-    numpy.ndarray, shape (run, factor)
-        From 0 to 1.
-
-    References
-    ----------
-    Pearson (1916), Philosophical Transactions of the Royal Society A 216: the kurtosis is at least 1 and the squared
-    skewness. Pfister, Schwarz, Janczyk, Dale and Freeman (2013), Frontiers in Psychology 4: the bimodality coefficient.
-    """
-    n = runs.weight.sum(axis=1, keepdims=True)
-    first, second, third, fourth = (runs.weight @ runs.z**power / n for power in (1, 2, 3, 4))
-    variance = second - first**2
-    skew = third - 3 * first * second + 2 * first**3  # times variance ** 1.5
-    kurtosis = fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4  # times variance ** 2
-    found = np.divide(
-        skew**2 / np.where(variance > 0, variance, 1) + variance**2,
-        kurtosis,
-        where=kurtosis > 0,
-        out=np.zeros_like(kurtosis),
-    )
-    return np.minimum(found, 1.0)
-
-
-def _seed(runs: Runs, metric: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+def _seed(z: np.ndarray, weight: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     """Starting centres, (run, subtype, factor), by greedy k-means++.
 
-    Each next centre is drawn far from the others; of three candidates the one is taken that leaves least inertia. A
-    distance is the sum over factors of squares times ``metric (run, factor)``.
+    Each next centre is drawn far from the others; of three candidates the one is taken that leaves least inertia.
     """
-    z, weight = runs.z, runs.weight
     n_runs, n_samples = weight.shape
-    square, every = metric @ (z**2).T, np.arange(n_runs)  # (run, sample)
+    square, runs = (z**2).sum(axis=1), np.arange(n_runs)
     spread = np.arange(CANDIDATES) / CANDIDATES  # one random number makes all candidates
     centres: list[np.ndarray] = []
     nearest, chance = np.full(weight.shape, np.inf), weight
@@ -259,24 +211,21 @@ def _seed(runs: Runs, metric: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         cumulated = np.cumsum(chance, axis=1)  # (run, sample)
         level = (draw[:, None] + spread) % 1 * cumulated[:, -1:]  # (run, candidate)
         chosen = np.stack([(cumulated > one[:, None]).argmax(axis=1) for one in level.T], axis=1)
-        scaled = (z[chosen] * metric[:, None]).reshape(n_runs * CANDIDATES, -1)
-        product = (scaled @ z.T).reshape(n_runs, CANDIDATES, n_samples)
-        distance = square[:, None] + square[every[:, None], chosen][..., None] - 2 * product
-        distance = np.minimum(np.maximum(distance, 0), nearest[:, None])
+        product = (z[chosen.ravel()] @ z.T).reshape(n_runs, CANDIDATES, n_samples)
+        distance = np.minimum(np.maximum(square + square[chosen][..., None] - 2 * product, 0), nearest[:, None])
         best = np.einsum("rs,rcs->rc", weight, distance).argmin(axis=1)
-        nearest = distance[every, best]
-        centres.append(z[chosen[every, best]])
+        nearest = distance[runs, best]
+        centres.append(z[chosen[runs, best]])
         chance = weight * nearest
     return np.stack(centres, axis=1)
 
 
-def _lloyd(runs: Runs, metric: np.ndarray, centres: np.ndarray) -> Mixtures:
-    """A few steps of k-means from the centres, as a first mixture; distances as in :func:`_seed`."""
+def _lloyd(runs: Runs, centres: np.ndarray) -> Mixtures:
+    """A few steps of k-means from the centres, as a first mixture."""
     n_runs, n_subtypes, n_factors = centres.shape
     for _ in range(LLOYD_STEPS):
-        slope = centres * metric[:, None]
-        score = (slope.reshape(-1, n_factors) @ runs.z.T).reshape(n_runs, n_subtypes, -1)
-        score -= 0.5 * (slope * centres).sum(axis=2)[..., None]
+        score = (centres.reshape(-1, n_factors) @ runs.z.T).reshape(n_runs, n_subtypes, -1)
+        score -= 0.5 * (centres**2).sum(axis=2)[..., None]
         hard = np.arange(n_subtypes)[:, None] == score.argmax(axis=1)[:, None]
         current = maximise(runs, hard * runs.weight[:, None])
         centres = current.mean

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy.stats import kurtosis, multivariate_normal, skew
+from scipy.stats import multivariate_normal, skew
 from sklearn.metrics import adjusted_rand_score
 
 from omics.subtypes import counting, mixture, null, stability
@@ -98,33 +98,6 @@ def test_correlations_within_clusters_tell_who_is_where(rng, monkeypatch):
     without = adjusted_rand_score(label, mixture.fit(z, np.ones((1, 200)), start)[1][0])
     assert with_them > 0.9
     assert without < 0.85
-
-
-def test_bimodality_equals_moments_of_the_patients_who_are_there_and_tells_shapes_apart(rng):
-    grid = (np.arange(1000) + 0.5) / 1000
-    z = np.column_stack([grid, np.where(grid < 0.9, -1.0, 3.0), rng.normal(size=1000) ** 2, np.ones(1000)])
-    weight = np.vstack([np.ones(1000), stability.subsamples(1000, 1, rng)])
-    found = mixture.bimodality(mixture.Runs.of(z, weight))
-    for run, drawn in enumerate(weight > 0):
-        part = z[drawn][:, :3]
-        np.testing.assert_allclose(found[run, :3], (skew(part) ** 2 + 1) / kurtosis(part, fisher=False), rtol=1e-9)
-    np.testing.assert_allclose(found[0, [0, 1, 3]], [5 / 9, 1, 0], atol=1e-5)
-
-
-def test_two_modes_of_one_among_twelve_factors_are_found_in_every_subsample(rng, monkeypatch):
-    label = np.repeat([0, 1], [190, 110])
-    z = rng.normal(size=(300, 12))
-    z[:, 7] = 10 * label + rng.normal(size=300)
-    z = (z - z.mean(axis=0)) / z.std(axis=0)  # k-means does not see which of the factors has two modes
-    weight, uniform = stability.subsamples(300, 60, rng), rng.random((60, 4, 2))
-
-    def found() -> int:
-        fitted = mixture.fit(z, weight, uniform)[1]
-        return sum(adjusted_rand_score(label[w > 0], row[w > 0]) > 0.99 for row, w in zip(fitted, weight, strict=True))
-
-    assert found() == 60
-    monkeypatch.setattr(mixture, "bimodality", lambda runs: np.zeros((len(runs.weight), 12)))
-    assert found() < 50, "or nothing was shown"
 
 
 # --- stability ----------------------------------------------------------------------------------------------------
