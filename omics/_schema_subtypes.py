@@ -1,8 +1,10 @@
-"""The variables of the stores of subtypes."""
+"""The variables of the stores of subtypes, and what those of a replication say of patients who are in both cohorts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+import pandas as pd
 
 from omics._schema_variables import ESTIMATE, Variable, optional, row
 
@@ -111,8 +113,8 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("subtype", "text", "subtype"),
         row("n", "integer", "patients of the subtype"),
         row("kind", "text", "known, splits, merges, technical, sex, missing data or new"),
-        row("label", "text", "clinical column or layer that explains it"),
-        row("level", "text", "level that explains it"),
+        row("label", "text", "clinical column or layer that explains it; empty where nothing does"),
+        row("level", "text", "level that explains it; empty where nothing does"),
         row("sentence", "text", "what it is, for people"),
     ),
     "followed": (
@@ -150,10 +152,10 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("adjusted", "integer", "1 if beside what is known, 0 if alone"),
         row("term", "text", "group, or the covariate"),
         row("group", "text", "subtype or level, against the largest subtype or the reference level"),
-        row("hazard_ratio", "float", "hazard ratio"),
+        row("hazard_ratio", "float", "hazard ratio; 0 or infinite where only the likelihood has a limit"),
         row("lower", "float", "lower end of the 95 % interval"),
         row("upper", "float", "upper end of the 95 % interval"),
-        row("p_value", "float", "p-value of the term"),
+        row("p_value", "float", "p-value of the term; as the interval, not of few patients in Fine-Gray regression"),
         row("n", "integer", "patients"),
         row("events", "integer", "events of the endpoint"),
     ),
@@ -169,7 +171,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("events", "integer", "events of the endpoint"),
         row("covariates", "text", "covariates in the model"),
         row("strata", "text", "strata"),
-        row("left_out", "text", "covariates that were left out, and why"),
+        row("left_out", "text", "covariates that were left out, and why: no value, or no regression with them"),
         row("remark", "text", "what else must be known to read the row"),
     ),
     "relapse_factors": (
@@ -193,14 +195,18 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("n", "integer", "patients in a group"),
         row("n_high", "integer", "patients in the high group"),
         row("events", "integer", "events"),
-        row("statistic", "float", "statistic of the test"),
-        row("p_value", "float", "p-value"),
-        row("method", "text", "asymptotic or permutation"),
+        row("statistic", "float", "chi-square statistic, which has no direction"),
+        row(
+            "p_value",
+            "float",
+            "one-sided: the high group has more events; with permutations the larger of both p-values",
+        ),
+        row("method", "text", "asymptotic, or permutation: then the larger of both"),
         row("n_permutations", "integer", "runs with outcomes dealt out anew"),
         row("hazard_ratio", "float", "high against low"),
         row("lower", "float", "lower end of the 95 % interval"),
         row("upper", "float", "upper end of the 95 % interval"),
-        row("evidence", "integer", "1 for the one row that is evidence"),
+        row("evidence", "integer", "1 for the one row that may be read as evidence, whatever its p-value"),
         row("remark", "text", "how to read it"),
         row("verdict", "text", "what it comes to, for people"),
     ),
@@ -225,7 +231,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("share_p_value", "float", "p-value that the shares are the same"),
         row("distance", "float", "mean distance to its centre"),
         row("in_group", "float", "in-group proportion"),
-        row("p_value", "float", "p-value of it against cohorts without clusters"),
+        row("p_value", "float", "p-value of it against cohorts without clusters with 2 patients in the group"),
         row("p_permuted", "float", "p-value of it against permuted centres"),
         row("prediction_strength", "float", "mean prediction strength of its patients"),
         row("replicates", "integer", "1 yes, 0 no, -1 cannot be judged"),
@@ -236,9 +242,10 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("n_unassigned", "integer", "patients who are not assigned"),
         row("n_outside", "integer", "patients beyond the limit"),
         row("n_ambiguous", "integer", "patients between subtypes"),
-        row("n_compared", "integer", "patients who are known well enough to be compared"),
+        optional("n_known", ("row",), "integer", "patients known well enough for the figures of the subtypes"),
+        row("n_compared", "integer", "patients whom ari compares: known well enough, and assigned to a subtype"),
         row("own_subtypes", "integer", "clusters of the cohort by itself; 0 if it could not be clustered"),
-        row("ari", "float", "adjusted Rand index of these and the assignment"),
+        row("ari", "float", "adjusted Rand index of these and the subtypes, over the assigned patients compared"),
         row("prediction_strength", "float", "the smallest of these clusters"),
         row("note", "text", "why something is not known"),
     ),
@@ -250,3 +257,56 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("stayed", "float", "share of the patients of the first subtype who stayed"),
     ),
 }
+
+# --- patients who are in both cohorts of a replication: said by several rooms, which may not import each other --------
+
+#: A larger share of the patients, or of those of a subtype, who are in the reference too leaves no other cohort.
+MANY_SHARED = 0.1
+
+
+def shared_warning(moves: pd.DataFrame | None) -> str:
+    """What must be said where patients are in the reference too; no full stop.
+
+    Parameters
+    ----------
+    moves : pandas.DataFrame or None
+        ``NODES["moves"]`` of a replication.
+
+    Returns
+    -------
+    str
+        Empty where no patient is.
+    """
+    n = 0 if moves is None or moves.empty else int(moves["n"].sum())
+    who = "1 patient is" if n == 1 else f"{n:,} patients are"
+    return f"{who} in the reference too: what is said of them is no replication" if n else ""
+
+
+def withheld(table: pd.DataFrame, moves: pd.DataFrame | None) -> pd.DataFrame:
+    """Take back the verdict of subtypes that were looked for in the patients from whom they come.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``NODES["replication"]``.
+    moves : pandas.DataFrame or None
+        ``NODES["moves"]`` of the same replication, or None where no patient is in the reference.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same with ``replicates`` -1, and a ``verdict`` that says why, where more than a tenth of all patients, or of
+        those assigned to the subtype, are in the reference too.
+    """
+    if moves is None or moves.empty:
+        return table
+    shared, n = int(moves["n"].sum()), int(table["n"].sum())  # every patient is nearest to one subtype
+    own = moves.groupby("to")["n"].sum().reindex(table["subtype"], fill_value=0).to_numpy()
+    everywhere = shared > MANY_SHARED * n
+    taken = (table["replicates"] >= 0) & (everywhere | (own > MANY_SHARED * table["assigned"]))
+    table = table.astype({"verdict": object})
+    for i in table.index[taken]:
+        row, here = table.loc[i], own[table.index.get_loc(i)]
+        of = f"{shared:,} of {n:,} patients" if everywhere else f"{here:,} of {row['assigned']:,} assigned to it"
+        table.loc[i, "verdict"] = f"{row['subtype']} cannot be judged: {of} are in the reference too"
+    return table.assign(replicates=table["replicates"].mask(taken, -1))

@@ -232,10 +232,16 @@ def node(tree: xr.DataTree, path: str) -> xr.Dataset:
 
 
 def clinical_table(tree: xr.DataTree) -> pd.DataFrame:
-    """The clinical table of a cohort (or of an artefact made from one), indexed by sample; empty if there is none."""
+    """The clinical table of a cohort (or of an artefact made from one), indexed by sample; empty if there is none.
+
+    Its attribute ``timepoint`` says when the samples were taken, where that is known.
+    """
     if "clinical" not in tree.children:
         return pd.DataFrame(index=pd.Index([], name="sample", dtype=object))
-    return to_table(node(tree, "clinical"))
+    clinical = node(tree, "clinical")
+    table = to_table(clinical)
+    table.attrs |= {name: clinical.attrs[name] for name in ("timepoint",) if name in clinical.attrs}
+    return table
 
 
 def samples(tree: xr.DataTree) -> np.ndarray:

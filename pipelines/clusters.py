@@ -14,7 +14,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from omics import cohort, outcome, predict
 from omics import subtypes as clustering
-from omics.artefact import digest, read_manifest, verify
+from omics.artefact import digest, read_manifest
 from omics.factors import MOFA
 from omics.prepare import Recipe
 from omics.schema import DataError, UsageError, describe, view_names
@@ -57,10 +57,12 @@ def found(
     UsageError
         A setting needs the prepared cohort or a clinical column that is not there.
     DataError
-        All factors are constant or excluded.
+        All factors are constant or excluded, or the relapse groups that are asked for cannot be sought.
     """
     clinical = cohort.clinical_table(model)
     outcome.covariates_of(clinical, settings.covariates)  # refused now, not after the clusters were found
+    if settings.relapse_groups:
+        predict.relapse_groups_need(clinical.loc[clinical.index.isin(cohort.node(model, "factors").indexes["sample"])])
     layered = ready(model, prepared) if prepared is not None else None
     layers = {} if layered is None else {name: _values(layered, name) for name in view_names(layered)}
     scores, followed = _used(model, clinical, settings)
@@ -290,23 +292,22 @@ def _with(tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]) -> xr.DataTree:
 # --- another cohort -------------------------------------------------------------------------------------------------
 
 
-def replicated(reference: Path, factors: Path | None, new: xr.DataTree, seed: int) -> xr.DataTree:
+def replicated(reference: Path, factors: Path, new: xr.DataTree, seed: int) -> xr.DataTree:
     """Subtypes of a reference in another prepared cohort, whose patients are projected on the reference's factors.
 
     Parameters
     ----------
     reference : path
         Of ``omics subtypes``.
-    factors : path or None
-        The factor model of the reference; by default the one beside it from which it was made.
+    factors : path
+        The factor model of the reference, of :func:`factors_of`.
     new : xarray.DataTree
         Prepared cohort.
     seed : int
         Seed.
     """
-    verify(reference, hashes=True)
     known = cohort.open(reference, noun="subtypes")
-    model = cohort.open(_factors_of(reference, factors), noun="factors", hashes=True)
+    model = cohort.open(factors, noun="factors")
     scores = MOFA.from_tree(model).transform(Recipe.from_tree(model).transform(new))
     result = clustering.replicate(
         clustering.Subtypes.from_tree(known), scores, n_null=REPLICATION_NULL, random_state=seed
@@ -327,7 +328,17 @@ def replicated(reference: Path, factors: Path | None, new: xr.DataTree, seed: in
     return _with(xr.DataTree.from_dict({"/factors": describe(scores, "factors")}), tables)
 
 
-def _factors_of(reference: Path, factors: Path | None) -> Path:
+def factors_of(reference: Path, factors: Path | None) -> Path:
+    """The factor model from which subtypes were made: the given one, or that beside them.
+
+    Raises
+    ------
+    DataError, IntegrityError
+        These are no subtypes, they are damaged, or were made from another model.
+    UsageError
+        None is given, and none is there.
+    """
+    cohort.open(reference, noun="subtypes", hashes=True)
     made_from = [entry["sha256"] for entry in read_manifest(reference)["inputs"]]
     beside = [reference.parent / entry["path"] for entry in read_manifest(reference)["inputs"]]
     candidates: Sequence[Path] = [factors] if factors else beside
@@ -363,16 +374,23 @@ def refuse_unused(settings: config.Subtypes, files: Mapping[str, Path | None]) -
 
 
 def settings_need(settings: config.Subtypes, prepared: Path | None) -> None:
-    """Refuse algorithms that fuse layers without layers.
+    """Refuse algorithms that fuse layers without layers, and beside factors to be left out, of which they know none.
 
     Raises
     ------
     UsageError
-        The prepared cohort is needed.
+        The prepared cohort is needed, or columns cannot be excluded.
     """
     names = np.unique([settings.algorithm, *(settings.also or ())])
     fusing = [str(name) for name in names if clustering.ALGORITHMS[str(name)].layers]
     if fusing and prepared is None:
         raise UsageError(
             f"{fusing[0]} fuses layers", where="--algorithm, --also", fix="give them with --prepared PREPARED.zarr"
+        )
+    if fusing and settings.exclude:
+        raise UsageError(
+            f"factors that follow {', '.join(settings.exclude)} are left out, and {fusing[0]} clusters on layers, "
+            "in which these columns would still tell",
+            where="--exclude",
+            fix=f"leave out {fusing[0]} or --exclude; omics prepare --batch takes a batch off the layers",
         )

@@ -6,9 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from omics import cohort
+from omics._schema_subtypes import shared_warning, withheld
 from pipelines.tables import Row, records
 
 #: Above this p-value of structure, subtypes that were asked for carry a warning.
@@ -92,34 +94,58 @@ def _relapse(tree: xr.DataTree, tests: list[Row], chosen: str) -> float | None:
 
 
 def _beside_what_is_known(tests: list[Row]) -> Row:
-    """The adjusted tests in a sentence each: what was adjusted for, and what the events did not allow."""
-    said = []
-    for row in tests:
-        if not row["adjusted"] or row["model"] == "fine_gray":
-            continue
-        beside = ", ".join(str(row[name]) for name in ("covariates", "strata") if row[name] and row[name] == row[name])
-        p = f"p = {row['p_value']:.2g}" if row["p_value"] == row["p_value"] else "not tested"
-        given = f"{row['endpoint']}: {p} beside {beside or 'nothing'} ({row['events']} events of {row['n']} patients)"
-        remark = row["remark"] if isinstance(row["remark"], str) else ""
-        parts = remark.split("; ")
-        why = [part for part in parts if part.startswith(("not fitted", "nothing is left"))]
-        dropped = [part for part in parts if part.startswith("dropped")]
-        hint = ["choose your own with --covariates"] if dropped else []
-        said.append("; ".join([given, *why, *dropped, *hint]))
+    """The adjusted tests in a sentence each: what was adjusted for, what was not, and how far to trust it."""
+    said = [_sentence(row) for row in tests if row["adjusted"] and row["model"] != "fine_gray"]
     return {"beside_what_is_known": said} if said else {}
+
+
+def _sentence(row: Row) -> str:
+    """An adjusted test, with every covariate that was left out, and of the remarks those that bear on the p-value."""
+    beside = ", ".join(text for text in (_text(row["covariates"]), _text(row["strata"])) if text)
+    p = f"p = {row['p_value']:.2g}" if row["p_value"] == row["p_value"] else "not tested"
+    parts = _text(row["remark"]).split("; ")
+    why = [part for part in parts if part.startswith(("not fitted", "nothing is left"))]
+    dropped = [part for part in parts if part.startswith("dropped")]
+    # said of the user's choice as of the default: the order is theirs, and it decides
+    hint = ["name the most important first (--covariates): the last are dropped first"] if dropped else []
+    few = [f"beware: {part}" for part in parts if part.endswith("for each")]
+    limit = [part for part in parts if part.endswith("tested by the limit of the likelihood")]
+    out = [] if any("no covariate is left" in one for one in why) else _not_adjusted_for(_text(row["left_out"]))
+    given = f"{p} beside {beside}" if beside else p
+    without = f" ({'; '.join(out)})" if out else ""
+    counts = f" ({row['events']} events of {row['n']} patients)"
+    return "; ".join([f"{row['endpoint']}: {given}{without}{counts}", *why, *few, *limit, *dropped, *hint])
+
+
+def _not_adjusted_for(left_out: str) -> list[str]:
+    """Covariates that were left out; patients who lack one are in the counts. "age (one value)", or "age: why"."""
+    said = []
+    for part in left_out.split("; "):
+        names, colon, why = part.partition(": ")
+        if not colon:
+            names, _, why = part.removesuffix(")").partition(" (")
+        if part and not part.endswith("(a covariate is missing)"):
+            said.append(f"{names} left out: {why}")
+    return said
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def replication(tree: xr.DataTree) -> Row:
     """Figures of ``omics subtypes --reference``."""
     shown = ("replication_overall", "tests", "moves", "adjusted_tests")
     tables = {name: records(tree, name) for name in ("replication", *shown) if name in tree.children}
+    moves = pd.DataFrame(tables.get("moves", []))
+    judged = withheld(pd.DataFrame(tables["replication"]), moves).to_dict("records")
+    tables["replication"] = [{str(name): value for name, value in row.items()} for row in judged]
     verdicts = [row.pop("verdict") for row in tables["replication"]]
     for one in tables.get("moves", []):
         del one["patients"]
-    again = sum(row["n"] for row in tables.get("moves", []))
-    warning = f"{again} patients are in the reference too: what is said of them is no replication"
+    warning = shared_warning(moves)
     read = (
         "verdicts rest on p_value, against cohorts without clusters; p_permuted is by the older test against centres "
         "whose factors are dealt out anew, and is shown for comparison"
     )
-    return {**({"warnings": [warning]} if again else {}), "verdicts": verdicts, "how_to_read": read, **tables}
+    return {**({"warnings": [warning]} if warning else {}), "verdicts": verdicts, "how_to_read": read, **tables}

@@ -228,9 +228,10 @@ def _antigens(label: pd.Series, names: Sequence[str]) -> dict[str, pd.DataFrame]
 def make_replication(subtypes: xr.DataTree, names: Sequence[str]) -> xr.DataTree:
     """Of four subtypes two are found again, one is not, one cannot be judged; outcome as in the reference."""
     replicates = [1, 1, 0, -1][: len(names)]
+    share = subtypes["subtypes/label"].to_series().value_counts(normalize=True).reindex(names).to_numpy()
     table = pd.DataFrame({
         "subtype": names, "n": 30, "assigned": [28, 27, 12, 2][: len(names)], "unassigned": 0.1,
-        "share_reference": 0.25, "share": 0.3,
+        "share_reference": share, "share": 0.3,
          "share_p_value": 0.4, "distance": 2.5, "in_group": 0.9, "p_value": 0.01, "p_permuted": 0.02,
         "prediction_strength": 0.9, "replicates": replicates, "verdict": "said",
     })  # fmt: skip

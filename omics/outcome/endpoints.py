@@ -247,11 +247,17 @@ ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
 
 
 def supported(clinical: pd.DataFrame) -> list[str]:
-    """Endpoints with times for which `clinical` has at least one patient, in the order of :data:`ENDPOINTS`."""
+    """Endpoints with times for which `clinical` has at least one patient, in the order of :data:`ENDPOINTS`.
+
+    What was measured at relapse (the attribute ``timepoint`` of `clinical`) cannot be compared by what happened before:
+    then only endpoints that count from relapse are supported.
+    """
+    at_relapse = clinical.attrs.get("timepoint") == "relapse"
     return [
         name
         for name, one in ENDPOINTS.items()
         if one.derive is not None
+        and (one.time_zero == "relapse" or not at_relapse)
         and set(one.columns) <= set(clinical.columns)
         and clinical[list(one.columns[:2])].notna().all(axis=1).any()
         and len(one.derive(clinical))

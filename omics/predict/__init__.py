@@ -7,7 +7,7 @@ from omics.predict.classifier import OutcomeClassifier
 from omics.predict.evaluation import evaluate
 from omics.predict.learning import Question
 from omics.predict.models import MODELS, Model
-from omics.predict.relapse_groups import RelapseGroups, relapse_groups
+from omics.predict.relapse_groups import RelapseGroups, relapse_groups, relapse_groups_need
 from omics.predict.representations import REPRESENTATIONS, Chosen, Representation, Training
 from omics.predict.sample_size import minimum_sample_size
 from omics.predict.splits import Scheme
@@ -31,5 +31,6 @@ __all__ = [
     "minimum_sample_size",
     "predict",
     "relapse_groups",
+    "relapse_groups_need",
     "train",
 ]

@@ -7,21 +7,32 @@ weighed and cut on the training patients, and only the others are put into a gro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import comprisk
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
+from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from omics.blocks import each
-from omics.outcome import ENDPOINTS, GroupTest, cox, logrank_test
+from omics.outcome import ENDPOINTS, cox, logrank_test
 from omics.outcome import endpoint as endpoint_table
-from omics.outcome.curves import RELAPSE, risk_table
-from omics.predict.splits import group_of, stratified_folds
-from omics.predict.stable_factors import Learnt, Problem, Rules, false_selections, kept_at_most, learn
+from omics.outcome.curves import RELAPSE, RiskTable, risk_table
+from omics.predict.splits import group_of
+from omics.predict.stable_factors import (
+    Fold,
+    Groups,
+    Learnt,
+    Problem,
+    Rules,
+    crossed,
+    false_selections,
+    grouped,
+    kept_at_most,
+    learn,
+)
 from omics.schema import DataError, UsageError, refuse_duplicates
 
 HIGH, LOW, NONE = "high", "low", "none"
@@ -34,9 +45,11 @@ LEVEL = 0.05
 _CIRCULAR_STREAM, _PERMUTATION_STREAM = 2001, 2002
 
 _REMARKS = {
-    "asymptotic": "training sets of folds overlap, so this p-value is too small; n_permutations gives a valid one",
-    "permutation": "outcomes were dealt out anew and everything repeated",
+    "asymptotic": "one-sided, but folds share training patients, so it is too small; n_permutations gives a valid one",
+    "permutation": "one-sided; the larger of {dealt:.2g} (everything repeated on outcomes dealt out anew) and "
+    "{alone:.2g} (held-out patients alone: having groups at all may be rare by chance, but is no difference)",
     "again": "another split of the same patients: no further evidence",
+    "alike": "nothing to compare: all are in one group, or nobody has an event while both are followed",
     CIRCULAR: "CIRCULAR: tested on the patients who were used to find the factors; must not be read as evidence",
 }
 _NOTHING = "no factor was selected, so there are no groups"
@@ -62,9 +75,11 @@ class RelapseGroups(NamedTuple):
         ``group`` (high, low, or none where nothing was selected), all as a held-out patient.
     tests : DataFrame
         ``name`` (held_out or circular), ``repeat, test`` (gray or logrank), ``n`` (patients in a group), ``n_high,
-        events, statistic, p_value, method`` (asymptotic or permutation), ``n_permutations, hazard_ratio, lower,
-        upper`` (of the cause, high against low, within folds; always asymptotic, so too narrow), ``evidence`` (bool:
-        only the first row), ``remark``.
+        events, statistic`` (chi-square, which has no direction), ``p_value`` (ONE-sided: that the high group has more
+        events; above a half where it has fewer), ``method`` (asymptotic, or permutation: the larger of both),
+        ``n_permutations, hazard_ratio, lower, upper`` (of the cause, high against low, within folds; always
+        asymptotic, so too narrow), ``evidence`` (bool: only the first row may be read as evidence, which its p-value
+        then gives or does not give), ``remark``.
     verdict : str
         One line for people.
     """
@@ -75,15 +90,6 @@ class RelapseGroups(NamedTuple):
     patients: pd.DataFrame
     tests: pd.DataFrame
     verdict: str
-
-
-class _Fold(NamedTuple):
-    """One fold: rows, what the training rows taught, and the risk of the held-out ones."""
-
-    train: np.ndarray
-    held: np.ndarray
-    learnt: Learnt
-    risk: np.ndarray
 
 
 @threadpool_limits.wrap(limits=1)  # repeats and permutations run side by side
@@ -116,12 +122,18 @@ def relapse_groups(
        outcome.
 
     High and low are compared by Gray's test (the log-rank test where nothing competes) with the folds as strata, for
-    only patients of one fold were judged by the same rule. Its score and variance are right within a fold; but a fold
-    is in the training set of the others, so that scores of folds are correlated and the asymptotic p-value is too
-    small: at a level of 5 % it rejects about 12 % where noise is selected in every fold. `n_permutations` deals out
-    the outcomes (time and event together) anew, repeats everything, folds included, and counts:
-    ``p = (1 + number as large) / (1 + n_permutations)``; where there are no groups the statistic is 0. The permutations
-    suppose that censoring does not depend on the factors either.
+    only patients of one fold were judged by the same rule. What is predicted has a direction, and so has the test:
+    ``z = U / sqrt(V)``, U the events of the high group beyond those expected, and the p-value is that of a z as large.
+    Fewer events than expected are no finding, however many fewer.
+
+    Score and variance are right within a fold; but a fold is in the training set of the others, so that scores of folds
+    are correlated and the asymptotic p-value, ``1 - Phi(z)``, is too small: at a level of 5 % it rejects 8 to 11 %
+    where noise is selected in every fold. `n_permutations` deals out the outcomes (time and event together) anew,
+    repeats everything, folds included, and counts ``(1 + number of z as large) / (1 + n_permutations)``, where z is 0
+    without groups. That is valid for the procedure as a whole, but where permutations seldom select anything it is
+    small for any z above 0: it then says that there *are* groups, not that held-out patients differ. So the p-value
+    given is the larger of it and the asymptotic one, which asks just that; what is never below a valid p-value is
+    valid. It is 1 if nothing compares. The permutations suppose that censoring does not depend on the factors either.
 
     Parameters
     ----------
@@ -140,7 +152,7 @@ def relapse_groups(
     high : float
         Share of training patients in the high group.
     n_permutations : int
-        Runs with outcomes dealt out anew, one dask task each; 0 leaves the asymptotic p-value.
+        Runs with outcomes dealt out anew, one dask task each; 0 leaves the asymptotic p-value alone.
     random_state : int
         Seed.
 
@@ -155,8 +167,8 @@ def relapse_groups(
     UsageError
         A number is out of range, or the endpoint is unknown.
     DataError
-        A sample has no clinical row, ids are not unique, a patient has several samples or came under observation late,
-        a score is missing, a factor is constant, or there are fewer than ten events, or two in a fold.
+        A sample has no clinical row, ids are not unique, a score is missing, a factor is constant, or as
+        :func:`relapse_groups_need`.
 
     References
     ----------
@@ -166,23 +178,20 @@ def relapse_groups(
     """
     _refuse_settings(n_folds, n_repeats, n_halves, threshold, high, n_permutations)
     scores = _checked_scores(scores, clinical)
-    outcome = _outcome(clinical.loc[scores.index], endpoint)
-    scores = scores.loc[outcome.index]
+    samples, outcome = _outcome(clinical.loc[scores.index], endpoint, n_folds)
+    scores = scores.loc[samples]
     _refuse_constant(scores)
-    competing = ENDPOINTS[endpoint].competing
-    problem = Problem(scores.to_numpy(float), outcome["time"].to_numpy(), outcome["event"].to_numpy(), competing)
-    _refuse_few(problem, n_folds)
+    problem = outcome._replace(x=scores.to_numpy(float))
     rules = Rules(n_folds, n_halves, threshold, high, kept_at_most(scores.shape[1], threshold))
     seeds = [int(seed) for seed in np.random.SeedSequence(random_state).generate_state(n_repeats)]
-    repeats = each(_crossed, seeds, problem, rules)
+    repeats = each(crossed, seeds, problem, rules)
     null = np.array(each(_permuted, range(n_permutations), problem, rules, seeds[0], random_state))
     circular = learn(problem, rules, [random_state, _CIRCULAR_STREAM])
     factors = _factors(repeats, list(scores.columns))
     tests = _tests(problem, repeats, circular, null)
-    overall = _overall(factors)
     return RelapseGroups(
         factors=factors,
-        overall=overall,
+        overall=_overall(factors),
         folds=_folds(problem, repeats, rules),
         patients=_patients(repeats, scores.index),
         tests=tests,
@@ -190,63 +199,73 @@ def relapse_groups(
     )
 
 
-# --- folds -----------------------------------------------------------------------------------------------------------
+def relapse_groups_need(clinical: pd.DataFrame, *, endpoint: str = "relapse", n_folds: int = 5) -> None:
+    """Refuse a clinical table of which :func:`relapse_groups` would find nothing; cheap, to be asked before long work.
 
+    Parameters
+    ----------
+    clinical : DataFrame
+        Clinical table, indexed by sample, of the patients who have scores.
+    endpoint : str
+        Name in :data:`omics.outcome.ENDPOINTS`.
+    n_folds : int
+        Folds.
 
-def _crossed(seed: int, problem: Problem, rules: Rules) -> list[_Fold]:
-    """All folds of one repeat."""
-    stratum = pd.Series(problem.happened.astype(int))
-    found = []
-    for number, (train, held) in enumerate(stratified_folds(stratum, rules.n_folds, seed)):
-        learnt = learn(problem.of(train), rules, [seed, number])
-        found.append(_Fold(train, held, learnt, learnt.risk(problem.x[held])))
-    return found
-
-
-def _permuted(number: int, problem: Problem, rules: Rules, seed: int, random_state: int) -> float:
-    """Statistic of a run with the outcomes dealt out anew; 0 where there are no groups."""
-    rng = np.random.default_rng([random_state, number, _PERMUTATION_STREAM])
-    rows = rng.permutation(len(problem.time))
-    dealt = problem._replace(time=problem.time[rows], event=problem.event[rows])
-    return float(np.nan_to_num(_compared(dealt, *_classes(_crossed(seed, dealt, rules))).statistic))
+    Raises
+    ------
+    UsageError
+        There are fewer than two folds, or the endpoint is unknown or has no times.
+    DataError
+        Ids are not unique, a patient has several samples or came under observation late, a column that the endpoint
+        needs is missing or wrong, or there are fewer than ten events, or two in a fold.
+    """
+    _refuse_settings(n_folds, 1, 2, 1.0, 0.5, 0)  # the others are in range
+    _outcome(clinical, endpoint, n_folds)
 
 
 # --- testing them -----------------------------------------------------------------------------------------------------
 
 
-def _classes(folds: Sequence[_Fold]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, whether high, and fold of the held-out patients who have a group."""
-    kept = [(number, one) for number, one in enumerate(folds) if one.learnt.selected.any()]
-    if not kept:
-        return np.empty(0, dtype=int), np.empty(0, dtype=bool), np.empty(0, dtype=int)
-    rows = np.concatenate([one.held for _, one in kept])
-    high = np.concatenate([one.risk > one.learnt.cut for _, one in kept])
-    return rows, high, np.repeat([number for number, _ in kept], [len(one.held) for _, one in kept])
+def _permuted(number: int, problem: Problem, rules: Rules, seed: int, random_state: int) -> float:
+    """Signed statistic of a run with the outcomes dealt out anew; 0 where there are no groups."""
+    rng = np.random.default_rng([random_state, number, _PERMUTATION_STREAM])
+    rows = rng.permutation(len(problem.time))
+    dealt = problem._replace(time=problem.time[rows], event=problem.event[rows])
+    return float(np.nan_to_num(_z(dealt, *grouped(crossed(seed, dealt, rules)))))
 
 
-def _compared(problem: Problem, rows: np.ndarray, high: np.ndarray, fold: np.ndarray) -> GroupTest:
-    """High against low with the folds as strata; NaN where there is nothing to compare."""
-    part = problem.of(rows)
+def _z(problem: Problem, rows: np.ndarray, high: np.ndarray, fold: np.ndarray) -> float:
+    """Test of high against low with the folds as strata, above 0 if high has more events; NaN if nothing compares."""
     if not 0 < high.sum() < len(high):
-        return GroupTest(np.nan, 0, np.nan, len(rows), int(part.happened.sum()))
-    if not problem.competing:
-        return logrank_test(part.time, part.event, high, strata=fold)
-    return stratified_gray_test(part.time, part.event, high, fold)
+        return np.nan
+    part = problem.of(rows)
+    if problem.competing:
+        score, variance = stratified_gray_score(part, high, fold)
+        return score / np.sqrt(variance) if variance > 0 else np.nan
+    excess = 0.0  # of the high group: the log-rank test does not tell its direction
+    for table in _risk_tables(part, high, fold):
+        expected = table.events.sum(axis=1) @ (table.at_risk[:, 1] / table.at_risk.sum(axis=1))
+        excess += table.events[:, 1].sum() - expected
+    return float(np.copysign(np.sqrt(logrank_test(part.time, part.event, high, strata=fold).statistic), excess))
 
 
-def stratified_gray_test(time: np.ndarray, event: np.ndarray, high: np.ndarray, stratum: np.ndarray) -> GroupTest:
-    """Gray's test of two groups within strata: ``(sum_s U_s)^2 / sum_s V_s``, U the score and V its variance."""
+def stratified_gray_score(part: Problem, high: np.ndarray, stratum: np.ndarray) -> tuple[float, float]:
+    """Gray's score, summed over strata, above 0 if the high group has more events than expected; and its variance."""
     score = variance = 0.0
     for one in np.unique(stratum):
         rows = stratum == one
         if 0 < high[rows].sum() < rows.sum():
-            within = comprisk.gray_test(time[rows], event[rows], high[rows].astype(int), cause=RELAPSE)
-            score, variance = score + float(within.score[0]), variance + float(within.var[0, 0])
-    events = int((event == RELAPSE).sum())
-    if not variance > 0:
-        return GroupTest(np.nan, 0, np.nan, len(time), events)
-    statistic = score**2 / variance
-    return GroupTest(statistic, 1, float(chi2.sf(statistic, 1)), len(time), events)
+            within = comprisk.gray_test(part.time[rows], part.event[rows], high[rows].astype(int), cause=RELAPSE)
+            score -= float(within.score[0])  # that of the first group, which is the low one
+            variance += float(within.var[0, 0])
+    return score, variance
+
+
+def _risk_tables(part: Problem, high: np.ndarray, fold: np.ndarray) -> Iterator[RiskTable]:
+    """Events and patients at risk in each fold; columns low, high."""
+    for one in np.unique(fold):
+        rows = fold == one
+        yield risk_table(part.time[rows], part.happened[rows], cause=1, group=high[rows].astype(int), groups=2)
 
 
 def _hazard_ratio(problem: Problem, rows: np.ndarray, high: np.ndarray, fold: np.ndarray) -> dict[str, float]:
@@ -256,10 +275,7 @@ def _hazard_ratio(problem: Problem, rows: np.ndarray, high: np.ndarray, fold: np
     """
     part = problem.of(rows)
     events = np.zeros(2)  # low, high
-    for one in np.unique(fold):
-        of_fold = fold == one
-        number = high[of_fold].astype(int)
-        table = risk_table(part.time[of_fold], part.happened[of_fold], cause=1, group=number, groups=2)
+    for table in _risk_tables(part, high, fold):
         events += table.events[(table.at_risk > 0).all(axis=1)].sum(axis=0)
     if not events.all():
         extreme = np.inf if events[1] else 0.0 if events[0] else np.nan
@@ -269,46 +285,51 @@ def _hazard_ratio(problem: Problem, rows: np.ndarray, high: np.ndarray, fold: np
     return {name: float(fitted.table[name].iloc[0]) for name in ("hazard_ratio", "lower", "upper")}
 
 
-def _tests(problem: Problem, repeats: Sequence[Sequence[_Fold]], circular: Learnt, null: np.ndarray) -> pd.DataFrame:
+def _tests(problem: Problem, repeats: Sequence[Sequence[Fold]], circular: Learnt, null: np.ndarray) -> pd.DataFrame:
     """One row for each repeat, then the circular one."""
-    found = [_test_row(problem, HELD_OUT, repeat, _classes(folds)) for repeat, folds in enumerate(repeats)]
-    if len(null):
-        as_large = int((null >= np.nan_to_num(found[0]["statistic"])).sum())
-        found[0] |= {"p_value": (1 + as_large) / (1 + len(null)), "method": "permutation", "n_permutations": len(null)}
-    found[0]["evidence"] = True
+    found = [_test_row(problem, HELD_OUT, k, grouped(one), null[: 0 if k else None]) for k, one in enumerate(repeats)]
     everyone = np.arange(len(problem.time) if circular.selected.any() else 0)
     high = circular.risk(problem.x)[everyone] > circular.cut
-    found.append(_test_row(problem, CIRCULAR, 0, (everyone, high, np.zeros(len(everyone), dtype=int))))
-    for row in found:
-        said = CIRCULAR if row["name"] == CIRCULAR else "again" if row["repeat"] else row["method"]
-        row["remark"] = _REMARKS[said] if row["n"] else _NOTHING
+    found.append(_test_row(problem, CIRCULAR, 0, (everyone, high, np.zeros(len(everyone), dtype=int)), null[:0]))
     return pd.DataFrame(found)
 
 
-def _test_row(
-    problem: Problem, name: str, repeat: int, classes: tuple[np.ndarray, np.ndarray, np.ndarray]
-) -> dict[str, Any]:
-    test = _compared(problem, *classes)
+def _test_row(problem: Problem, name: str, repeat: int, groups: Groups, null: np.ndarray) -> dict[str, Any]:
+    """High against low; `null` are z of permutations, none for the asymptotic p-value."""
+    rows, high, _ = groups
+    z = _z(problem, *groups)
+    method = "permutation" if len(null) else "asymptotic"
+    p_value, said = _judged(z, null, CIRCULAR if name == CIRCULAR else "again" if repeat else method)
     return {
         "name": name,
         "repeat": repeat,
         "test": "gray" if problem.competing else "logrank",
-        "n": test.n,
-        "n_high": int(classes[1].sum()),
-        "events": test.events,
-        "statistic": test.statistic,
-        "p_value": test.p_value,
-        "method": "asymptotic",
-        "n_permutations": 0,
-        **_hazard_ratio(problem, *classes),
-        "evidence": False,
+        "n": len(rows),
+        "n_high": int(high.sum()),
+        "events": int(problem.happened[rows].sum()),
+        "statistic": z**2,
+        "p_value": p_value,
+        "method": method,
+        "n_permutations": len(null),
+        **_hazard_ratio(problem, *groups),
+        "evidence": name == HELD_OUT and repeat == 0,
+        "remark": said if len(rows) else _NOTHING,
     }
+
+
+def _judged(z: float, null: np.ndarray, remark: str) -> tuple[float, str]:
+    """One-sided p-value of z, the larger of the asymptotic one and that by permutations, and how to read it."""
+    alone, known = float(norm.sf(z)), not np.isnan(z)
+    dealt = (1 + int((null >= z).sum())) / (1 + len(null)) if known else 1.0
+    if not known and remark in ("asymptotic", "permutation"):
+        remark = "alike"
+    return float(np.fmax(alone, dealt)) if len(null) else alone, _REMARKS[remark].format(alone=alone, dealt=dealt)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _factors(repeats: Sequence[Sequence[_Fold]], names: Sequence[Any]) -> pd.DataFrame:
+def _factors(repeats: Sequence[Sequence[Fold]], names: Sequence[Any]) -> pd.DataFrame:
     parts = [
         pd.DataFrame(
             {
@@ -336,7 +357,7 @@ def _overall(factors: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["folds_selected", "frequency"], ascending=False, kind="stable").reset_index()
 
 
-def _folds(problem: Problem, repeats: Sequence[Sequence[_Fold]], rules: Rules) -> pd.DataFrame:
+def _folds(problem: Problem, repeats: Sequence[Sequence[Fold]], rules: Rules) -> pd.DataFrame:
     happened = problem.happened
     bound = false_selections(rules.n_kept, problem.x.shape[1], rules.threshold)
     rows = [
@@ -358,7 +379,7 @@ def _folds(problem: Problem, repeats: Sequence[Sequence[_Fold]], rules: Rules) -
     return pd.DataFrame(rows)
 
 
-def _patients(repeats: Sequence[Sequence[_Fold]], samples: pd.Index) -> pd.DataFrame:
+def _patients(repeats: Sequence[Sequence[Fold]], samples: pd.Index) -> pd.DataFrame:
     parts = []
     for repeat, folds in enumerate(repeats):
         for fold, one in enumerate(folds):
@@ -377,21 +398,25 @@ def _verdict(tests: pd.DataFrame, factors: pd.DataFrame, meaning: str) -> str:
     counts = found["factor"].value_counts(sort=False).sort_values(ascending=False, kind="stable")
     named = ", ".join(f"{name} ({count} of {n_folds} folds)" for name, count in counts.items())
     by = f"{test['n_permutations']} permutations" if test["n_permutations"] else "asymptotic, too small"
-    differs = test["p_value"] <= LEVEL
-    said = "differ from the others" if differs else "are not shown to differ from the others"
-    if np.isnan(test["statistic"]):
-        said = "cannot be compared with the others"
-    if differs and test["hazard_ratio"] < 1:
-        said = "have LESS of it than the others, against the prediction"
-    elif differs and test["hazard_ratio"] > 1:
-        said = "have more of it than the others"
     ratio = f"hazard ratio {test['hazard_ratio']:.2g}"
     if np.isfinite(test["upper"]):
         ratio += f", {test['lower']:.2g} to {test['upper']:.2g}"
+    if test["hazard_ratio"] < 1:
+        ratio += ", opposite to the prediction"
     return (
-        f"Supervised by outcome ({meaning}): {named}; of {test['n']} held-out patients the {test['n_high']} in the "
-        f"high group {said} ({ratio}; p = {test['p_value']:.2g}, {by})."
+        f"Supervised by outcome ({meaning}): {named}; of {test['n']} held-out patients {_said(test)} "
+        f"({ratio}; one-sided p = {test['p_value']:.2g}, {by})."
     )
+
+
+def _said(test: pd.Series) -> str:
+    """Whether the high group has more events: nothing else was predicted and tested."""
+    group = f"the {test['n_high']} in the high group"
+    if np.isnan(test["statistic"]):
+        return f"{group} cannot be compared with the others"
+    if test["p_value"] <= LEVEL:
+        return f"{group} have more of it than the others"
+    return f"no difference was shown between {group} and the others"
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
@@ -419,7 +444,6 @@ def _checked_scores(scores: pd.DataFrame, clinical: pd.DataFrame) -> pd.DataFram
     """Scores in sorted order, if they are complete and each row is a patient of the clinical table."""
     refuse_duplicates(scores.index, "sample", "scores")
     refuse_duplicates(scores.columns, "factor", "scores")
-    refuse_duplicates(clinical.index, "sample", "clinical")
     if scores.empty:
         raise DataError(f"scores have shape {scores.shape}", where="scores", fix="give a factor and patients")
     foreign = scores.index[~scores.index.isin(clinical.index)]
@@ -431,21 +455,30 @@ def _checked_scores(scores: pd.DataFrame, clinical: pd.DataFrame) -> pd.DataFram
         )
     if not np.isfinite(scores.to_numpy(float)).all():
         raise DataError("a score is missing or infinite", where="scores", fix="leave that patient out")
-    if group_of(clinical, scores.index, None) is not None:
-        raise DataError("a patient has several samples", where="scores", fix="give one sample of each patient")
     return scores.sort_index().sort_index(axis=1)
 
 
-def _outcome(clinical: pd.DataFrame, endpoint: str) -> pd.DataFrame:
+def _outcome(clinical: pd.DataFrame, endpoint: str, n_folds: int) -> tuple[pd.Index, Problem]:
+    """Samples and, scores aside, the problem, if events suffice and each row is a patient followed from time zero."""
+    refuse_duplicates(clinical.index, "sample", "clinical")
+    if group_of(clinical, clinical.index, None) is not None:
+        raise DataError(
+            "a patient has several samples",
+            where="clinical table",
+            fix="give one sample of each patient, or leave the relapse groups out",
+        )
     outcome = endpoint_table(clinical, endpoint)
     late = outcome.index[outcome["entry"] > 0]
     if len(late):
         raise DataError(
             f"{len(late)} patients came under observation late, for example {late[0]}",
             where="clinical column 'entry_time'",
-            fix="neither the lasso nor Gray's test knows of late entry: leave them out, or describe groups by compare",
+            fix="leave them, or the relapse groups, out: neither the lasso nor Gray's test knows of late entry",
         )
-    return outcome
+    none = np.empty((len(outcome), 0))
+    problem = Problem(none, outcome["time"].to_numpy(), outcome["event"].to_numpy(), ENDPOINTS[endpoint].competing)
+    _refuse_few(problem, n_folds)
+    return outcome.index, problem
 
 
 def _refuse_constant(scores: pd.DataFrame) -> None:
@@ -458,8 +491,9 @@ def _refuse_few(problem: Problem, n_folds: int) -> None:
     events = int(problem.happened.sum())
     needed = max(EVENTS_AT_LEAST, EVENTS_IN_A_FOLD * n_folds)
     if events < needed:
+        hopeless = f"leave the relapse groups out: with fewer than {EVENTS_AT_LEAST} events no folds are few enough"
         raise DataError(
             f"too few events: {events} among {len(problem.time)} patients, and {n_folds} folds need {needed}",
             where="clinical table",
-            fix="use fewer folds or an endpoint with more events; with fewer than 10 nothing can be found",
+            fix=hopeless if events < EVENTS_AT_LEAST else "use fewer folds, or leave the relapse groups out",
         )

@@ -1,6 +1,6 @@
 """Select the factors that go with an event by stability, weigh them, and set the cut between low and high risk.
 
-Everything here looks at the outcome, and is to be given training patients alone.
+Whatever learns looks at the outcome, and is to be given training patients alone; :func:`crossed` gives no others.
 
 References
 ----------
@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from sksurv.linear_model import CoxnetSurvivalAnalysis, CoxPHSurvivalAnalysis
 from sksurv.util import Surv
 
 from omics.outcome.curves import CENSORED, RELAPSE
+from omics.predict.splits import stratified_folds
 
 #: Factors falsely selected, at most, on average.
 FALSE_AT_MOST = 1.0
@@ -83,6 +85,39 @@ class Learnt(NamedTuple):
         if not self.selected.any():
             return np.full(len(x), np.nan)
         return ((x - self.centre) / self.scale) @ self.coefficient
+
+
+class Fold(NamedTuple):
+    """One fold: rows, what the training rows taught, and the risk of the held-out ones."""
+
+    train: np.ndarray
+    held: np.ndarray
+    learnt: Learnt
+    risk: np.ndarray
+
+
+#: Rows of patients who have a group, whether it is the high one, and the fold that held them out.
+Groups = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def crossed(seed: int, problem: Problem, rules: Rules) -> list[Fold]:
+    """All folds of one cross-validation."""
+    stratum = pd.Series(problem.happened.astype(int))
+    found = []
+    for number, (train, held) in enumerate(stratified_folds(stratum, rules.n_folds, seed)):
+        learnt = learn(problem.of(train), rules, [seed, number])
+        found.append(Fold(train, held, learnt, learnt.risk(problem.x[held])))
+    return found
+
+
+def grouped(folds: Sequence[Fold]) -> Groups:
+    """Groups of the held-out patients, of the folds that selected something."""
+    kept = [(number, one) for number, one in enumerate(folds) if one.learnt.selected.any()]
+    if not kept:
+        return np.empty(0, dtype=int), np.empty(0, dtype=bool), np.empty(0, dtype=int)
+    rows = np.concatenate([one.held for _, one in kept])
+    high = np.concatenate([one.risk > one.learnt.cut for _, one in kept])
+    return rows, high, np.repeat([number for number, _ in kept], [len(one.held) for _, one in kept])
 
 
 def kept_at_most(n_factors: int, threshold: float) -> int:

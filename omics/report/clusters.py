@@ -161,9 +161,12 @@ def _what_they_are(tree: xr.DataTree) -> list[Part]:
     if table is None:
         return []
     rows: list[Row] = [
-        [clean(row.subtype), clean(row.kind), clean(row.sentence, 300)] for row in reading.records(table)
+        [clean(row.subtype), clean(row.kind), clean(row.sentence, 400)] for row in reading.records(table)
     ]
-    note = "By precision and recall of known labels, sites, sex and missing layers; all counts are of these patients."
+    note = (
+        "By precision and recall of known labels, sites, sex and missing layers; all shares are of these patients, "
+        "those without a label among them."
+    )
     parts: list[Part] = [Table("What each subtype is", ("Subtype", "Kind", "In words"), "lll", rows, note)]
     caused = table[table["kind"].isin(list(_KINDS))]
     if len(caused):
@@ -207,11 +210,14 @@ def beyond_what_is_known(tree: xr.DataTree | None) -> list[Part]:
         rows: list[Row] = [
             [figures.ENDPOINTS.get(row.endpoint, (clean(row.endpoint), False))[0], MODELS.get(row.model, row.model),
              "with" if row.adjusted else "alone", p_value(row.p_value), f"{row.n:,}", f"{row.events:,}",
-             clean(_given(row.covariates, row.strata), 200), clean(_given(row.left_out, row.remark), 400)]
+             clean(_given(row.covariates, row.strata), 200), clean(_given(row.left_out, row.remark), 800)]
             for row in reading.records(tests)
         ]  # fmt: skip
         head = ("End point", "Model", "Covariates", "p-value", "Patients", "Events", "Which", "To be known")
-        note = "Joint test of all subtypes, alone and beside what is known at diagnosis and the end of induction."
+        note = (
+            "Joint test of all subtypes, alone and beside what is known at diagnosis and the end of induction; "
+            "a covariate with which a regression cannot be fitted is left out, and named."
+        )
         parts.append(Table("Do the subtypes say more than what is known?", head, "lllrrrll", rows, note))
     return [*parts, *_over_solutions(tree), *_supervised(tree)]
 
@@ -244,9 +250,9 @@ def _supervised(tree: xr.DataTree | None) -> list[Part]:
     rows: list[Row] = [
         ["held out" if row.evidence else clean(row.name.replace("_", " ")), f"{row.n_high:,} of {row.n:,}",
          f"{row.events:,}", estimate(row.hazard_ratio, row.lower, row.upper), p_value(row.p_value), clean(row.method),
-         clean(row.remark if isinstance(row.remark, str) else "", 200)]
+         clean(row.remark if isinstance(row.remark, str) else "", 400)]
         for row in reading.records(tests)
     ]  # fmt: skip
-    head = ("Tested on", "High group", "Events", "Hazard ratio", "p-value", "By", "How to read it")
+    head = ("Tested on", "High group", "Events", "Hazard ratio", "p-value, one-sided", "By", "How to read it")
     table = Table("Supervised: patients whom factors of relapse define", head, "lrrrrll", rows)
-    return [Remark(clean(str(tests["verdict"].iloc[0]), 400), False), table]
+    return [Remark(clean(str(tests["verdict"].iloc[0]), 800), False), table]

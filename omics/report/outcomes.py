@@ -36,6 +36,11 @@ MAX_FORESTS = 3
 #: Names of clinical columns that a sentence cannot use as they are.
 KNOWN_AS = {"subtype": "known subtype"}
 TESTS = {"gray": "Gray's test", "logrank": "log-rank test"}
+#: Why a hazard ratio or its interval is lacking.
+_DASH = (
+    "A dash: no finite estimate, or, of the interval alone, fewer than 10 patients of the subtype in a Fine-Gray "
+    "regression."
+)
 
 
 # --- curves -------------------------------------------------------------------------------------------------------
@@ -227,7 +232,7 @@ def _forest(endpoint: str, table: pd.DataFrame, of: str, name: str) -> Figure:
     what = figures.ENDPOINTS[endpoint][0].removeprefix("Cumulative incidence of ").capitalize()
     title = f"{of}{what}{against} ({MODELS.get(model, clean(model))})"
     svg = effects.hazard_forest(lines, name=f"{name}-{endpoint}", title=title, says=("lower risk", "higher risk"))
-    return Figure(svg, "Patients and events are those of the row. A dash: the ratio has no finite estimate.")
+    return Figure(svg, f"Patients and events are those of the row. {_DASH}")
 
 
 def _terms(table: pd.DataFrame, of: str) -> Table:
@@ -240,5 +245,5 @@ def _terms(table: pd.DataFrame, of: str) -> Table:
     ]  # fmt: skip
     head = ("End point", "Model", "Covariates", "Term", "Level", "Hazard ratio", "95 % interval", "p-value", "Patients",
             "Events")  # fmt: skip
-    note = "Not adjusted for the number of terms. A dash: no finite estimate, as all or none of a level had an event."
+    note = f"Not adjusted for the number of terms. {_DASH}"
     return Table(f"{of}Hazard ratios", head, "lllllrrrrr", rows, note)

@@ -111,7 +111,7 @@ def compose(title: str, artefacts: Artefacts, manifests: Mapping[str, Mapping[st
         mutations.mutations_section(artefacts),
         *actions.action_sections(artefacts),
         evaluation.evaluation_section(artefacts),
-        replication.replication_section(artefacts),
+        replication.replication_section(artefacts, manifests),
         prose.methods_section(artefacts, manifests),
         tripod.tripod_section(artefacts, manifests),
         sections.provenance_section(manifests),
@@ -119,7 +119,7 @@ def compose(title: str, artefacts: Artefacts, manifests: Mapping[str, Mapping[st
     return Page(
         clean(title),
         summary.facts(artefacts),
-        summary.findings(artefacts),
+        summary.findings(artefacts, manifests),
         [section for section in built if section is not None],
         summary.absent(artefacts),
     )

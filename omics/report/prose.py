@@ -300,6 +300,13 @@ def _adjusted(tree: xr.DataTree | None) -> Iterator[str]:
         if beside:
             named = listing([KNOWN_AS.get(one, clean(one)) for one in beside])
             yield f"Beside {named} they were tested by {_regressions(fitted[given != ''])} regression."
+        if fitted["left_out"].fillna("").str.contains("does not converge with").any():
+            yield "A covariate with which a regression could not be fitted was left out of it; the table names it."
+        if fitted["remark"].fillna("").str.contains("ratio of pseudo-likelihoods").any():
+            yield (
+                "Fine-Gray regression was tested by the ratio of pseudo-likelihoods where a subtype had fewer than 10 "
+                "patients or its hazard ratio no finite estimate."
+            )
     if reading.frame(tree, "solution_tests") is not None:
         yield "P-values over all clustering solutions that were looked at were adjusted by Holm's method (Holm 1979)."
 

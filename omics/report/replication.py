@@ -2,36 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
+from omics._schema_subtypes import shared_warning, withheld
 from omics.report import outcomes, reading
 from omics.report.content import Part, Remark, Row, Section, Table
 from omics.report.reading import Artefacts, records
 from omics.report.svg import colours
-from omics.report.tables import by_subtype, capped, counted, decimals, probability, read, share, text
+from omics.report.tables import by_subtype, capped, counted, decimals, probability, read, sentence, share, text
 from omics.report.words import MISSING, clean, count, listing, natural, number, percent
 
 _REPLICATES = {1: "yes", 0: "no", -1: "cannot be judged"}
 
 
-def replication_section(artefacts: Artefacts) -> Section | None:
-    """Verdicts, sizes, outcome of the assigned patients, and who moved."""
+#: Shares of the reference that differ by more are of another reference.
+_SAME_SHARE = 1e-9
+
+
+def replication_section(
+    artefacts: Artefacts, manifests: Mapping[str, Mapping[str, Any]] | None = None
+) -> Section | None:
+    """What forbids to believe it, verdicts, sizes, outcome of the assigned patients, and who moved.
+
+    Parameters
+    ----------
+    artefacts : Artefacts
+        The trees.
+    manifests : mapping, optional
+        Name of an artefact -> its manifest, whose hashes tell whether these are the subtypes that were looked for.
+
+    Returns
+    -------
+    Section or None
+        None where there is no replication.
+    """
     tree = artefacts.replication
     parts: list[Part] = [*_verdicts(tree), *_overall(tree), *_meaning(tree), *_outcome(artefacts), *_moves(tree)]
     if not parts:
         return None
+    other, shared = other_reference(tree, artefacts.subtypes, manifests), shared_warning(read(tree, "moves"))
+    warnings: list[Part] = [Remark(f"{said}.", True) for said in (other, shared) if said]
+    without = "" if shared else " that was made without them"  # it was not made without the patients of the reference
     lead = (
-        "The patients of another cohort were assigned to the subtypes by the model that was made without them; a "
-        "subtype replicates if its patients there belong together beyond chance."
+        f"The patients of another cohort were assigned to the subtypes by the model{without}; a subtype replicates if "
+        "its patients there belong together beyond chance."
     )
-    return Section("replication", "Replication in another cohort", lead, parts)
+    return Section("replication", "Replication in another cohort", lead, [*warnings, *parts])
+
+
+def other_reference(
+    tree: xr.DataTree | None, subtypes: xr.DataTree | None, manifests: Mapping[str, Mapping[str, Any]] | None = None
+) -> str:
+    """Why the subtypes that were looked for are not those of the page; no full stop.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree or None
+        The replication.
+    subtypes : xarray.DataTree or None
+        The subtypes of the page.
+    manifests : mapping, optional
+        As :func:`replication_section`; without those of both, the shares of the reference are compared.
+
+    Returns
+    -------
+    str
+        Empty where they are the same, or where one is missing.
+    """
+    table, known = read(tree, "replication"), reading.dataset(subtypes, "subtypes")
+    if table is None or known is None:
+        return ""
+    looked_for, here = (sorted(map(str, names), key=natural) for names in (table["subtype"], known.indexes["subtype"]))
+    said = "The replication is of another reference than the subtypes of this page"
+    if looked_for != here:
+        looked, found = (f"{len(names):,} ({clean(listing(names), 120)})" for names in (looked_for, here))
+        return f"{said}: it looked for {looked}, here there are {found}"
+    if _made_of_others(table, reading.labels(subtypes), manifests or {}):
+        return f"{said}: names that are the same need not be the same subtypes. Look for those of this page again"
+    return ""
+
+
+def _made_of_others(table: pd.DataFrame, label: pd.Series, manifests: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether subtypes of the same names are others: by the hash of the reference where it is known, else by shares."""
+    digest, made = manifests.get("subtypes", {}).get("digest"), manifests.get("replication", {}).get("inputs")
+    if digest and made:
+        return digest not in {one.get("sha256") for one in made}
+    share = label.value_counts(normalize=True).reindex(table["subtype"].astype(str), fill_value=0.0)
+    return not np.allclose(share, table["share_reference"], rtol=0, atol=_SAME_SHARE)
 
 
 def _verdicts(tree: xr.DataTree | None) -> list[Part]:
-    table = read(tree, "replication")
+    table = _judged(tree)
     if table is None:
         return []
     rows: list[Row] = [
@@ -51,7 +117,14 @@ def _verdicts(tree: xr.DataTree | None) -> list[Part]:
     failed = table[table["replicates"] == 0]
     if len(failed):
         parts.append(Remark(f"Not replicated: {listing([clean(name, 40) for name in failed['subtype']])}.", True))
-    return parts
+    unclear = [sentence(said) for said in table.loc[table["replicates"] < 0, "verdict"] if said]
+    return [*parts, *([Remark(" ".join(unclear))] if unclear else [])]
+
+
+def _judged(tree: xr.DataTree | None) -> pd.DataFrame | None:
+    """The verdicts, but for those on the patients from whom the subtypes come: an older artefact may have them."""
+    table = read(tree, "replication")
+    return None if table is None else withheld(table, read(tree, "moves"))
 
 
 def _overall(tree: xr.DataTree | None) -> list[Part]:
@@ -64,9 +137,10 @@ def _overall(tree: xr.DataTree | None) -> list[Part]:
         f"limit of all subtypes, {row['n_ambiguous']:,} between subtypes). "
     )
     if row["own_subtypes"] > 0:
+        whom = count(int(row["n_compared"]), "assigned patient")
         said += (
             f"Clustered by itself, the cohort has {count(int(row['own_subtypes']), 'cluster')}; their agreement with "
-            f"the assignment is {number(row['ari'])} (adjusted Rand index, {count(int(row['n_compared']), 'patient')})."
+            f"the assignment is {number(row['ari'])} (adjusted Rand index, {whom})."
         )
     return [Remark(f"{said} {clean(row['note'], 300)}".strip())]
 
@@ -114,15 +188,22 @@ def _move(row: dict[Any, Any]) -> list[Any]:
     return [text(row["from"], 40), text(row["to"], 40), counted(int(row["n"])), text(row["patients"])]
 
 
-def verdict(tree: xr.DataTree | None) -> str:
-    """How many subtypes replicate, in a sentence."""
-    table, overall = read(tree, "replication"), read(tree, "replication_overall")
+def verdict(
+    tree: xr.DataTree | None,
+    subtypes: xr.DataTree | None = None,
+    manifests: Mapping[str, Mapping[str, Any]] | None = None,
+) -> str:
+    """How many subtypes replicate, and in whom, in a sentence or two; or that they are not those of the page."""
+    table, overall = _judged(tree), read(tree, "replication_overall")
     if table is None:
         return ""
-    judged: pd.DataFrame = table[table["replicates"] >= 0]
+    other = other_reference(tree, subtypes, manifests)
+    if other:
+        return f"{other}."
+    n_yes, unclear = ((table["replicates"] == value).sum() for value in (1, -1))
+    shared = shared_warning(read(tree, "moves"))
     n = f" in {count(int(overall['n'].iloc[0]), 'patient')}" if overall is not None else ""
-    unclear = len(table) - len(judged)
     return (
-        f"Of {count(len(table), 'subtype')} looked for in another cohort{n}, "
-        f"{(judged['replicates'] == 1).sum()} replicate{f'; {unclear} cannot be judged' if unclear else ''}."
+        f"Of {count(len(table), 'subtype')} looked for in another cohort{n}, {n_yes} "
+        f"replicate{f'; {unclear} cannot be judged' if unclear else ''}.{f' {shared}.' if shared else ''}"
     )

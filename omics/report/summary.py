@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,8 @@ def facts(artefacts: Artefacts) -> list[tuple[str, str]]:
     return found
 
 
-def findings(artefacts: Artefacts) -> list[str]:
-    """What was found, in sentences."""
+def findings(artefacts: Artefacts, manifests: Mapping[str, Mapping[str, Any]] | None = None) -> list[str]:
+    """What was found, in sentences; manifests tell what was made from what."""
     said = [
         _cohort(artefacts),
         _factors(artefacts),
@@ -70,7 +70,7 @@ def findings(artefacts: Artefacts) -> list[str]:
         *_outcome(artefacts),
         *_prediction(artefacts),
         *meaning.findings(artefacts.interpretation),
-        replication.verdict(artefacts.replication),
+        replication.verdict(artefacts.replication, artefacts.subtypes, manifests),
     ]
     return [sentence for sentence in said if sentence]
 

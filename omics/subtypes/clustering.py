@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from copy import copy
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,12 @@ from omics.subtypes.algorithms import ALGORITHMS, Data
 from omics.subtypes.counting import jaccard_each
 from omics.subtypes.layers import components
 from omics.subtypes.matching import covariance_of
+from omics.subtypes.standard import checked, importance, in_order, informative, standard_of, z_of
 
 #: A subtype with a mean Jaccard index below this dissolves in other draws of patients (Hennig 2007).
 VALID = 0.75
 #: At this mean Jaccard index or below, a subtype is not the same one in other draws of patients (Hennig 2007).
 DISSOLVED = 0.5
-#: Scores beyond this quantile, and its mirror, are cut off: what is rarer than the smallest subtype is an outlier. In
-#: small cohorts these are more, as the smallest subtype has a certain number of patients, but not more than a tenth.
-RARE, MOST_CUT = stability.SMALLEST_SHARE, 0.1
 #: Level of the tests against the cluster-free null.
 LEVEL = 0.05
 #: The same where no number has valid clusters only: one of twenty null cohorts would be too many without that support.
@@ -42,14 +41,14 @@ class Subtypes(ClusterMixin, BaseEstimator):
     """Cluster patients on their factors, with as many clusters as survive resampling and beat a cluster-free null.
 
     By default a Gaussian mixture with a shared covariance on standardised factors; factors that are more uncertain
-    than they vary are left out. With ``n_subtypes=None`` the stability of each number of clusters, the mean adjusted
-    Rand index over subsamples of the patients, is compared with that in cluster-free data of the same correlations,
-    skew and tails. There is one subtype, "no structure", where the numbers together do not exceed these (p > 0.05), or
-    not clearly (p > 0.01) and no number that does has stable clusters only (mean Jaccard index of at least 0.75). Else
-    a number is near the best if it exceeds the cluster-free data, none of its clusters dissolves (mean Jaccard index
-    above 0.5), and its stability is within 0.03, or a quarter of what it lacks to 1, of the largest among these. Of the
-    numbers near the best the largest with stable clusters only is taken, or else the largest; there is one subtype if
-    there is no such number.
+    than they vary are left out, unless all are. With ``n_subtypes=None`` the stability of each number of clusters,
+    the mean adjusted Rand index over subsamples of the patients, is compared with that in cluster-free data of the
+    same correlations, skew and tails. There is one subtype, "no structure", where the numbers together do not
+    exceed these (p > 0.05), or not clearly (p > 0.01) and no number that does has stable clusters only (mean
+    Jaccard index of at least 0.75). Else a number is near the best if it exceeds the cluster-free data, none of its
+    clusters dissolves (mean Jaccard index above 0.5), and its stability is within 0.03, or a quarter of what it
+    lacks to 1, of the largest among these. Of the numbers near the best the largest with stable clusters only is
+    taken, or else the largest; there is one subtype if there is no such number.
 
     Parameters
     ----------
@@ -142,13 +141,13 @@ class Subtypes(ClusterMixin, BaseEstimator):
                 fix="give a Dataset with score and score_sd (sample, factor), as omics.MOFA(...).fit(...).factors_",
             )
         self._refuse_parameters(layers)
-        score = _informative(scores).sortby("sample")  # the order in which patients come must not matter
-        standard = _standard(score)
-        z = _z(score.to_numpy(), standard)
+        score = in_order(informative(scores))
+        standard = standard_of(score)
+        z = z_of(score.to_numpy(), standard)
         if ALGORITHMS[self.algorithm].layers:
             data = Data(*components(layers or {}, list(score.indexes["sample"])))
         else:
-            data = Data(z, _importance(scores, score), np.zeros(z.shape[1], int))
+            data = Data(z, importance(scores, score), np.zeros(z.shape[1], int))
         with threadpool_limits(limits=1):  # threads of BLAS would change the last digits, and are slower here
             label, order = self._fit_sorted(data, z, standard)
         self.probability_ = self.predict_proba(scores)
@@ -191,8 +190,10 @@ class Subtypes(ClusterMixin, BaseEstimator):
         least_of = {"n_subtypes": 1, "max_subtypes": 2, "n_resamples": 2, "n_null": fewest_null, "random_state": 0}
         for name, least in least_of.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise UsageError(f"{name} is {value}", fix=f"give at least {least}")
+            if value is None and name == "n_subtypes":
+                continue
+            if not isinstance(value, Integral) or value < least:
+                raise UsageError(f"{name} is {value!r}", where="Subtypes", fix=f"give a whole number, at least {least}")
 
     def _numbers(self, n_samples: int) -> list[int]:
         """The numbers of subtypes to look at."""
@@ -227,7 +228,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         model = self.model_
-        score = _scores(scores)
+        score = checked(scores)
         absent = sorted(set(model.indexes["factor"]) - set(score.indexes["factor"]))
         if absent:
             raise DataError(
@@ -236,7 +237,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
                 fix="use the scores of the factor model from which the subtypes were made",
             )
         values = score.sel(factor=model.indexes["factor"]).to_numpy()
-        z = _z(values, model)
+        z = z_of(values, model)
         mean, covariance, mixing = model["mean"].to_numpy(), covariance_of(model), model["mixing"].to_numpy()
         probability = np.array([_posterior(row, mean, covariance, mixing) for row in z]).reshape(len(z), len(mixing))
         return pd.DataFrame(probability, index=score.indexes["sample"], columns=list(model.indexes["subtype"]))
@@ -338,62 +339,6 @@ class Subtypes(ClusterMixin, BaseEstimator):
         columns = {"ambiguity": subtypes["ambiguity"].to_numpy(), "p_value": subtypes["ambiguity_p"].to_numpy()}
         made.ambiguity_ = pd.DataFrame(columns, samples)
         return made
-
-
-def _scores(scores: xr.Dataset) -> xr.DataArray:
-    """The scores in double precision, checked."""
-    score = check(scores, "factors", where="factors")["score"].astype(float).compute()
-    unknown = score.indexes["sample"][~np.isfinite(score.to_numpy()).all(axis=1)]
-    if len(unknown):
-        raise DataError(
-            f"{len(unknown)} patients have a score that is not finite, first {unknown[0]}",
-            where="factors",
-            fix="leave them out, or fit the factors again",
-        )
-    return score
-
-
-def _informative(scores: xr.Dataset) -> xr.DataArray:
-    """Scores of the factors that vary more than they are uncertain; of all factors if there is no such one."""
-    score = _scores(scores)
-    constant = score.max("sample") == score.min("sample")
-    if constant.any():
-        names = ", ".join(map(str, score.indexes["factor"][constant]))
-        raise DataError(f"constant factor: {names}", where="factors", fix="fit the factors again, with fewer of them")
-    rare = _rare(score.sizes["sample"])
-    low, high = score.quantile([rare, 1 - rare], dim="sample")
-    known = score.clip(low, high).var("sample") > (scores["score_sd"] ** 2).mean("sample").compute()
-    return score.sel(factor=known | ~known.any())
-
-
-def _rare(n_samples: int) -> float:
-    """Share of the scores that are cut at either end: one less than the smallest subtype has, exactly, or more."""
-    return max(RARE, min((stability.SMALLEST_COUNT - 1) / max(n_samples - 1, 1), MOST_CUT))
-
-
-def _standard(score: xr.DataArray) -> xr.Dataset:
-    """What :func:`_z` needs of each factor."""
-    rare = _rare(len(score))
-    low, high = np.quantile(score, [rare, 1 - rare], axis=0)
-    cut = np.clip(score.to_numpy(), low, high)
-    scale = np.where(high > low, cut.std(axis=0), 1.0)
-    columns = {"low": low, "high": high, "mean": cut.mean(axis=0), "scale": scale}
-    return xr.Dataset(
-        {f"factor_{name}": ("factor", column) for name, column in columns.items()}, coords={"factor": score["factor"]}
-    )
-
-
-def _z(values: np.ndarray, standard: xr.Dataset) -> np.ndarray:
-    low, high, mean, scale = (standard[f"factor_{name}"].to_numpy() for name in ("low", "high", "mean", "scale"))
-    return (np.clip(values, low, high) - mean) / scale
-
-
-def _importance(scores: xr.Dataset, score: xr.DataArray) -> np.ndarray:
-    """What a distance multiplies a standardised factor with: the root of what it explains, relative to the mean."""
-    if "explained" not in scores:
-        return np.ones(score.sizes["factor"])
-    explained = np.maximum(scores["explained"].sel(factor=score["factor"]).to_numpy(), 0)
-    return np.sqrt(explained / explained.mean()) if explained.any() else np.ones(len(explained))
 
 
 def _fitted(

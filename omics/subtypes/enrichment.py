@@ -12,17 +12,23 @@ Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from omics.columns import FEWEST_LEVELS, MOST_LEVELS, as_levels, in_order, is_categorical, is_outcome
+from omics.columns import FEWEST_LEVELS, MOST_LEVELS, UNNAMED, as_levels, in_order, is_categorical, is_outcome
 from omics.schema import DataError, UsageError, refuse_duplicates
 from omics.stats import fisher, kruskal, mann_whitney, odds_ratio, q_values, spearman
 
 #: What the label of a layer's missingness begins with, and its levels.
 LAYER, PRESENT, ABSENT = "layer ", "present", "absent"
+#: Levels that only say what one is not, where a column has no more than two.
+NEGATIVE = ("0", "false", "no", "none", "negative", "absent", "normal")
+#: Levels that say no more than the name of their column, where the other one is negative.
+AFFIRMATIVE = ("1", "true", "yes", "positive")
+_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?", re.ASCII)
 
 _KEYS = ("subtype", "label", "level", "test")
 _COUNTS = ("n_inside", "n_cluster", "n_level", "n")
@@ -162,6 +168,81 @@ def cluster_labels(labels: pd.Series) -> pd.Series:
     """The labels that are known, as text; a :class:`~omics.schema.DataError` if a sample occurs twice."""
     refuse_duplicates(labels.index, "sample", "labels")
     return labels.dropna().astype(str)
+
+
+# --- what levels say ----------------------------------------------------------------------------------------------
+
+
+def read_levels(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`enrichment`, each with what its level says.
+
+    A "no" is an answer to a question that has two. Where a column has more levels, as codes of subtypes from 0 to 9
+    have, any of them is the name of something. Levels that name nothing (:data:`~omics.columns.UNNAMED`) do not count.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What :func:`enrichment` returned.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With ``negative``, whether the level only says what one is not; ``yes``, whether it says what the name of its
+        column says; ``asked``, whether the column has a negative level, so that a patient without a value is one who
+        was not looked at.
+    """
+    label, word = table["label"], table["level"].str.casefold()
+    answers = word.mask(word.isin(UNNAMED)).groupby(label).transform("nunique")
+    negative = word.isin(NEGATIVE) & (answers <= 2)
+    asked = negative.groupby(label).transform("any").astype(bool)
+    yes = word.isin(AFFIRMATIVE) & (asked | (answers == 1)) & (answers <= 2)  # of 1 and 2, neither is a yes
+    return table.assign(negative=negative, yes=yes, asked=asked)
+
+
+def level_words(label: str, level: str, yes: bool, *, bare: bool = False) -> str:
+    """A level as people say it: the column's name for a yes, both for a number or a "no", the level if it is `bare`."""
+    if yes:
+        return label
+    if _NUMBER.fullmatch(level):
+        return f"{label} {level}"
+    if level.casefold() in (*AFFIRMATIVE, *NEGATIVE):
+        return f"{label} = {level}"
+    return level if bare else f"{label} {level}"
+
+
+def phi(inside: np.ndarray, cluster: np.ndarray, level: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Correlation of two sets of patients, from the patients in both, in each, and in all."""
+    variances = cluster * (n - cluster) * level * (n - level)
+    return (n * inside - cluster * level) / np.sqrt(np.where(variances > 0, variances, np.inf))
+
+
+# --- numbers in words ---------------------------------------------------------------------------------------------
+
+
+def percent(share: float) -> str:
+    """A share as people write it; only what is all is 100 %, and only what is none is 0 %."""
+    rounded = round(100 * share)
+    if share < 1 and rounded == 100:
+        return "> 99 %"
+    return "< 1 %" if share > 0 and rounded == 0 else f"{rounded} %"
+
+
+def small(symbol: str, value: float) -> str:
+    """A p- or q-value in two digits, or that it is below 0.001."""
+    return f"{symbol} < 0.001" if value < 0.001 else f"{symbol} = {value:.2g}"
+
+
+def odds_text(odds: float) -> str:
+    """An odds ratio: one decimal, none from 100 on."""
+    return "infinite" if np.isinf(odds) else f"{odds:.{0 if odds >= 100 else 1}f}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words with commas and an "and"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+# --- tables -------------------------------------------------------------------------------------------------------
 
 
 def _presence(samples: pd.Index, has: pd.Index) -> pd.Series:

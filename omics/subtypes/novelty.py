@@ -6,6 +6,7 @@ are judged by rules, and every judgement is a sentence with its numbers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,21 @@ import pandas as pd
 from omics.columns import UNNAMED, in_order, is_outcome, is_technical, is_text
 from omics.schema import UsageError
 from omics.stats import eta_squared, fisher
-from omics.subtypes.enrichment import ABSENT, LAYER, cluster_labels, enrichment, factor_associations, following
+from omics.subtypes.enrichment import (
+    ABSENT,
+    LAYER,
+    cluster_labels,
+    enrichment,
+    factor_associations,
+    following,
+    level_words,
+    listed,
+    odds_text,
+    percent,
+    phi,
+    read_levels,
+    small,
+)
 
 __all__ = ["KINDS", "enrichment", "factor_associations", "following", "verdicts"]
 
@@ -23,20 +38,20 @@ __all__ = ["KINDS", "enrichment", "factor_associations", "following", "verdicts"
 KINDS = ("known", "splits", "merges", "technical", "sex", "missing data", "new")
 #: Columns that name known subtypes, in any case; they come before all other text.
 KNOWN = ("subtype", "molecular_subtype", "cytogenetic_code", "cytogenetics", "fusion", "immunophenotype", "fab")
+#: Columns that name disease entities, which clusters may split and join, as they may those whose last word is of KNOWN;
+#: other text (a class of risk, a race, a treatment) only says what is commoner in a cluster, or the same as it.
+ENTITIES = (*KNOWN, "lineage", "karyotype", "diagnosis", "entity", "cancer_type_detailed", "oncotree_code")
 SEX = ("sex", "gender")
-#: Levels that only say what one is not.
-NEGATIVE = ("0", "false", "no", "none", "negative", "absent", "normal")
-#: Levels that say no more than the name of their column.
-AFFIRMATIVE = ("1", "true", "yes", "positive")
 #: Share of a cluster's patients who carry the level, for the cluster to be of it.
 PURE = 0.8
 #: Share of a level's patients who are in the cluster, for the level to be wholly within it.
 WHOLE = 0.8
 #: The same share, for a cluster to have a part in the level.
 PART = 0.1
-#: Share of the cluster, with those whose label names no subtype counted in, that must carry the level.
+#: Share of all patients of the cluster, those without a label counted in, that must carry the level.
 CARRIED = 1 / 3
-#: The same for several levels that are wholly within the cluster.
+#: The same for several levels that are wholly within the cluster; and share of patients whose label must be known, or
+#: the sentence says of how many it is.
 MAJORITY = 0.5
 #: Smallest phi of cluster and level for a level to explain a cluster at all.
 LEAST_PHI = 0.3
@@ -70,7 +85,7 @@ class Evidence(NamedTuple):
     labels : pandas.Series
         Subtype of each patient, as text.
     table : pandas.DataFrame
-        What :func:`enrichment` returned.
+        What :func:`enrichment` returned, with what :func:`_counted` adds.
     known : list of pandas.DataFrame
         Rows of known-subtype levels by :func:`_named`, the columns that come first in a table of their own.
     traps : pandas.DataFrame
@@ -102,15 +117,18 @@ def verdicts(
     .. math:: \phi = \frac{n a - c m}{\sqrt{c (n - c) m (n - m)}},
 
     `a` patients of both, `c` of the cluster, `m` of the level, `n` in all. With 90 % of all patients from one site,
-    so are 90 % of any cluster: precision is high, and phi is 0. A patient whose label names no subtype (B-other,
-    unknown: :data:`~omics.columns.UNNAMED`) is one of unknown label, but a third of the cluster must still carry the
-    level.
+    so are 90 % of any cluster: precision is high, and phi is 0. A patient whose label is missing or names no subtype
+    (B-other, unknown: :data:`~omics.columns.UNNAMED`) counts in none of the three, but a third of all patients of the
+    cluster must carry the level. The shares of a sentence are of all patients of the cluster, and it says how many of
+    them have no named label, and how many none; only where a column has a "no", so that who has no value was not
+    looked at, are they of those who were, with their number.
 
     The kind of a cluster is the first of the known ones that holds for its strongest level, all with
     :math:`\phi \ge 0.3`, and :math:`q \le 0.05` where it is one level:
 
     known
-        Precision and recall are at least 0.8.
+        Precision and recall are at least 0.8. It "equals" the level if 0.8 of all its patients carry it, and half of
+        all patients have a label; otherwise it "looks like" it.
     merges
         At least two levels of one column, each of five patients or more, have a recall of at least 0.8, and make up
         half of the cluster; phi is that of their union.
@@ -119,7 +137,8 @@ def verdicts(
         larger of the cluster's own and that of all who share. The factor is the one whose eta squared between those
         clusters is largest.
 
-    Columns named in :data:`KNOWN` are looked at first, and other text only if they explain nothing. Then:
+    Columns named in :data:`KNOWN` are looked at first, and other text only if they explain nothing; what is no disease
+    entity (:data:`ENTITIES`) is neither split nor joined. Then:
 
     technical, sex, missing data
         Precision of a level of a technical column (``is_technical``), of :data:`SEX`, or of a layer's absence or
@@ -128,8 +147,8 @@ def verdicts(
         precision is at least 0.8, :math:`\phi \ge 0.5`, and Fisher's p, times the levels looked at, is at most 0.05;
         the sentence then gives that p.
     new
-        Nothing of the above. The level with the smallest p-value of those that are commoner in the cluster is named,
-        with up to two of other columns, and the number that differs most, whose q-values are at most 0.05.
+        Nothing of the above. Up to three levels of different columns that are commoner in the cluster are named, those
+        with the smallest p-values, and the number that differs most; all have :math:`q \le 0.05`.
 
     Parameters
     ----------
@@ -148,7 +167,7 @@ def verdicts(
     -------
     pandas.DataFrame
         ``subtype, n`` (patients), ``kind`` (of :data:`KINDS`), ``label, level`` (several joined by "; "; both empty
-        for a new cluster in which nothing is commoner), ``sentence``. Empty where `table` is: one subtype, or
+        for a new cluster in which nothing is enriched), ``sentence``. Empty where `table` is: one subtype, or
         nothing known of the patients, is no evidence of anything new.
 
     Raises
@@ -184,11 +203,30 @@ def _evidence(
     scores: pd.DataFrame | None,
     known: Sequence[str] | None,
 ) -> Evidence:
+    table = _counted(table, labels)
     levels = table[table["test"] == "fisher"]
+    entity = np.array([known is not None or _entity(label) for label in levels["label"]], dtype=bool)
+    levels = levels.assign(entity=entity)
     is_trap = np.array([_trap(label) != "" for label in levels["label"]], dtype=bool)
     traps = levels[is_trap].assign(phi=_phi(levels[is_trap]))
     named = [_named(levels[levels["label"].isin(tier)], bare=i == 0) for i, tier in enumerate(_tiers(clinical, known))]
     return Evidence(labels, table, named, traps, scores)
+
+
+def _counted(table: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
+    """The table with what its levels say, and the patients whom its tests leave out.
+
+    ``known`` patients of the cluster, of its ``size``; of these the shares ``missing``, without a value, and
+    ``carried``, with the level; ``unknown``, the share without a value among all patients.
+    """
+    size = table["subtype"].map(labels.value_counts()).astype(float)
+    return read_levels(table).assign(
+        known=table["n_cluster"],
+        size=size,
+        missing=1 - table["n_cluster"] / size,
+        carried=table["n_inside"] / size,
+        unknown=1 - table["n"] / len(labels),
+    )
 
 
 def _tiers(clinical: pd.DataFrame, known: Sequence[str] | None) -> list[list[str]]:
@@ -199,6 +237,12 @@ def _tiers(clinical: pd.DataFrame, known: Sequence[str] | None) -> list[list[str
     text = [name for name in text if not (_trap(name) or is_outcome(name))]
     first = [name for name in text if name.casefold() in KNOWN]
     return [first, [name for name in text if name not in first]]
+
+
+def _entity(label: str) -> bool:
+    """Whether a column names disease entities."""
+    name = label.casefold()
+    return name in ENTITIES or any(word in KNOWN for word in re.findall("[a-z0-9]+", name)[-1:])
 
 
 def _trap(label: str) -> str:
@@ -214,41 +258,28 @@ def _named(rows: pd.DataFrame, *, bare: bool) -> pd.DataFrame:
     """Rows of levels that name a subtype, the patients of the other levels counted as of unknown label.
 
     Not so in a column with one name only: its unknown ones are all that it can be told from. ``n_cluster`` and ``n``
-    are those with a name; ``unnamed`` is the share of the cluster without; and there are ``precision, recall, phi``
-    and the ``name``, with the column's unless it is `bare`.
+    are those with a name; ``unnamed`` is the share of the cluster whose label is none; and there are ``precision,
+    recall, phi`` and the ``name``, with the column's unless it is `bare`.
     """
-    word = rows["level"].str.casefold()
-    name = ~word.isin((*UNNAMED, *NEGATIVE))
+    unnamed = rows["level"].str.casefold().isin(UNNAMED)
+    name = ~(unnamed | rows["negative"])
     several = rows["level"].where(name).groupby(rows["label"]).transform("nunique") > 1
-    aside = rows[["n_inside", "n_level"]].mul(word.isin(UNNAMED) & several, axis=0)
+    aside = rows[["n_inside", "n_level"]].mul(unnamed & several, axis=0)
     aside = aside.groupby([rows["subtype"], rows["label"]]).transform("sum")
     named = rows.assign(
-        unnamed=aside["n_inside"] / rows["n_cluster"],
+        unnamed=aside["n_inside"] / rows["size"],
         n_cluster=rows["n_cluster"] - aside["n_inside"],
         n=rows["n"] - aside["n_level"],
-        name=[_words(*one, bare=bare) for one in zip(rows["label"], rows["level"], strict=True)],
+        name=[level_words(*one, bare=bare) for one in zip(rows["label"], rows["level"], rows["yes"], strict=True)],
     )[name]
     return named.assign(
         precision=named["n_inside"] / named["n_cluster"], recall=named["n_inside"] / named["n_level"], phi=_phi(named)
     )
 
 
-def _words(label: str, level: str, *, bare: bool = False) -> str:
-    """A level as people say it: with the name of its column, unless it is `bare`, or just that name for a yes."""
-    if level.casefold() in AFFIRMATIVE:
-        return label
-    return level if bare else f"{label} {level}"
-
-
 def _phi(rows: pd.DataFrame) -> np.ndarray:
     """Phi of each row's cluster and level; 0 where one of them is everybody."""
     return phi(*(rows[name].to_numpy(dtype=float) for name in ("n_inside", "n_cluster", "n_level", "n")))
-
-
-def phi(inside: np.ndarray, cluster: np.ndarray, level: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Correlation of two sets of patients, from the patients in both, in each, and in all."""
-    variances = cluster * (n - cluster) * level * (n - level)
-    return (n * inside - cluster * level) / np.sqrt(np.where(variances > 0, variances, np.inf))
 
 
 # --- rules --------------------------------------------------------------------------------------------------------
@@ -275,20 +306,21 @@ def _strongest(rows: pd.DataFrame) -> pd.Series | None:
 def _known(evidence: Evidence, rows: pd.DataFrame, subtype: str) -> Explanation | None:
     """What known subtypes of some columns make of a cluster, if anything."""
     mine = _of(rows, subtype)
-    pure = mine[(mine["precision"] >= PURE) & (mine["share_inside"] >= CARRIED) & (mine["q_value"] <= LEVEL)]
+    pure = mine[(mine["precision"] >= PURE) & (mine["carried"] >= CARRIED) & (mine["q_value"] <= LEVEL)]
     same = _strongest(pure[(pure["recall"] >= WHOLE) & (pure["phi"] >= LEAST_PHI)])
     if same is not None:
         return _equals(same)
-    merged = [found for _, levels in mine.groupby("label") if (found := _merges(levels))]
+    merged = [found for _, levels in mine[mine["entity"]].groupby("label") if (found := _merges(levels))]
     if merged:
         return max(merged, key=lambda found: found.phi)
-    part = _strongest(pure)
+    part = _strongest(pure[pure["entity"]])
     return None if part is None else _splits(evidence, rows, part)
 
 
 def _equals(row: pd.Series) -> Explanation:
     subtype, name = row["subtype"], row["name"]
-    verb = "equals" if row["share_inside"] >= PURE else "looks like"  # the rest of its patients have no known label
+    # the label of the rest of its patients, or of most who may be elsewhere, is not known
+    verb = "equals" if row["carried"] >= PURE and row["unknown"] <= MAJORITY else "looks like"
     sentence = f"{subtype} {verb} {name} ({_carry(row)}, {percent(row['recall'])} of all who do are in {subtype}"
     return Explanation("known", row["label"], row["level"], f"{sentence}{_unnamed(row)}).", row["phi"])
 
@@ -296,7 +328,7 @@ def _equals(row: pd.Series) -> Explanation:
 def _merges(levels: pd.DataFrame) -> Explanation | None:
     """The levels of one column that are wholly within the cluster, if there are several."""
     whole = levels[(levels["recall"] >= WHOLE) & (levels["n_level"] >= SMALLEST)].sort_values("level")
-    if len(whole) < 2 or whole["share_inside"].sum() < MAJORITY:
+    if len(whole) < 2 or whole["carried"].sum() < MAJORITY:
         return None
     first = whole.iloc[0]
     counts = [whole["n_inside"].sum(), first["n_cluster"], whole["n_level"].sum(), first["n"]]
@@ -307,7 +339,7 @@ def _merges(levels: pd.DataFrame) -> Explanation | None:
     shares = listed([percent(one) for one in whole["recall"]])
     sentence = (
         f"{subtype} joins {listed(names)} ({shares} of them are in {subtype}; "
-        f"together they are {percent(whole['share_inside'].sum())} of it{_unnamed(first)})."
+        f"together they are {percent(whole['carried'].sum())} of it{_unnamed(first)})."
     )
     return Explanation("merges", first["label"], "; ".join(whole["level"]), sentence, strength)
 
@@ -359,7 +391,8 @@ def _follows(rows: pd.DataFrame) -> Explanation | None:
 
 
 def _trap_row(rows: pd.DataFrame, least: float) -> pd.Series | None:
-    return _strongest(rows[(rows["share_inside"] >= PURE) & (rows["q_value"] <= LEVEL) & (rows["phi"] >= least)])
+    pure = rows[(rows["share_inside"] >= PURE) & (rows["carried"] >= CARRIED) & (rows["q_value"] <= LEVEL)]
+    return _strongest(pure[pure["phi"] >= least])
 
 
 def _new(evidence: Evidence, subtype: str) -> Explanation:
@@ -367,25 +400,26 @@ def _new(evidence: Evidence, subtype: str) -> Explanation:
     mine = _of(evidence.table, subtype)
     compared = any(len(_of(rows, subtype)) for rows in evidence.known)
     start = f"{subtype} matches no known label" if compared else f"{subtype} has no known label to be compared with"
-    named = ~mine["level"].str.casefold().isin(NEGATIVE)
-    more = mine[(mine["test"] == "fisher") & (mine["effect"] > 1) & named]
+    levels = mine[mine["test"] == "fisher"]
+    more = levels[(levels["effect"] > 1) & ~levels["negative"] & (levels["q_value"] <= LEVEL)]
+    numbers = mine[(mine["test"] == "mannwhitney") & (mine["q_value"] <= LEVEL)]
     label, level, parts = "", "", [start]
     if len(more):
         label, level = more.iloc[0][["label", "level"]]  # the table is sorted by p-value
         parts.append(f"most enriched: {listed(_enriched(more))}")
-    numbers = mine[(mine["test"] == "mannwhitney") & (mine["q_value"] <= LEVEL)]
+    elif len(levels):
+        parts.append("no label is enriched" if len(numbers) else "nothing is enriched")
     if len(numbers):
         parts.append(_number_words(numbers.iloc[0]))
     return Explanation("new", label, level, "; ".join(parts) + ".", 0.0)
 
 
 def _enriched(more: pd.DataFrame) -> list[str]:
-    """The first row, and further ones of other columns that are sure, in words."""
-    others = more.iloc[1:]
-    sure = pd.concat([more.iloc[:1], others[others["q_value"] <= LEVEL]]).drop_duplicates("label").head(MOST_NAMED)
+    """The first rows of different columns, in words."""
     return [
-        f"{_words(label, level)} (odds ratio {odds_text(odds)}, {small('q', q)})"
-        for label, level, odds, q in zip(sure["label"], sure["level"], sure["effect"], sure["q_value"], strict=True)
+        f"{level_words(row['label'], row['level'], row['yes'])} "
+        f"(odds ratio {odds_text(row['effect'])}, {small('q', row['q_value'])}{_known_of(row)})"
+        for _, row in more.drop_duplicates("label").head(MOST_NAMED).iterrows()
     ]
 
 
@@ -406,12 +440,33 @@ def _by_factor(evidence: Evidence, sharing: list[str]) -> str:
 
 
 def _carry(row: pd.Series) -> str:
-    return f"{percent(row['share_inside'])} of {row['subtype']} carry it"
+    subtype = row["subtype"]
+    if row["asked"] and row["missing"]:
+        among = f"the {row['known']} of {subtype} who were {_looked_at(row)}"
+        return f"{percent(row['share_inside'])} of {among} carry it"
+    return f"{percent(row['carried'])} of {subtype} carry it"
 
 
 def _unnamed(row: pd.Series) -> str:
-    """The share of the cluster whose label names no subtype, as the end of a sentence."""
-    return f"; {percent(row['unnamed'])} of {row['subtype']} have no named {row['label']}" if row["unnamed"] else ""
+    """The shares of the cluster whose label names no subtype, and without a label, as the end of a sentence."""
+    of, said = f"of {row['subtype']}", []
+    if row["unnamed"]:
+        said.append(f"{percent(row['unnamed'])} {of} have no named {row['label']}")
+    lack = f"were not {_looked_at(row)}" if row["asked"] else "have no label"
+    if row["missing"]:
+        said.append(f"{percent(row['missing'])} {of} {lack}")
+    if row["unknown"] > MAJORITY:
+        said.append(f"{percent(row['unknown'])} of all patients {lack}")
+    return "".join(f"; {one}" for one in said)
+
+
+def _looked_at(row: pd.Series) -> str:
+    return "sequenced" if row["label"].casefold().endswith("mutation") else "tested"
+
+
+def _known_of(row: pd.Series) -> str:
+    """Of how many patients of a cluster the value is known, where it is of less than half; part of a bracket."""
+    return f", known of {row['known']} of {row['size']:.0f}" if row["missing"] > MAJORITY else ""
 
 
 def _trap_words(row: pd.Series, of: str = "", others: str = "the others", symbol: str = "q") -> tuple[str, str]:
@@ -422,6 +477,8 @@ def _trap_words(row: pd.Series, of: str = "", others: str = "the others", symbol
         noun, does = ("lack", "lack it") if level == ABSENT else ("presence", "have it")
         what = f"the {noun} of {what.removeprefix(LAYER)}"
     inside, outside = percent(row["share_inside"]), percent(row["share_outside"])
+    if row["missing"]:
+        of = f" of the {row['known']}{of} whose {what} is known"
     return what, f"{inside}{of} {does} ({outside} of {others}, {small(symbol, row['q_value'])})"
 
 
@@ -430,26 +487,3 @@ def _number_words(row: pd.Series) -> str:
     side = "higher" if row["effect"] > 0.5 else "lower"
     medians = f"median {inside:.3g} against {outside:.3g} in the others"
     return f"{row['label']} is {side}: {medians} (AUC {row['effect']:.2f}, {small('q', row['q_value'])})"
-
-
-def percent(share: float) -> str:
-    """A share as people write it; only what is all is 100 %, and only what is none is 0 %."""
-    rounded = round(100 * share)
-    if share < 1 and rounded == 100:
-        return "> 99 %"
-    return "< 1 %" if share > 0 and rounded == 0 else f"{rounded} %"
-
-
-def small(symbol: str, value: float) -> str:
-    """A p- or q-value in two digits, or that it is below 0.001."""
-    return f"{symbol} < 0.001" if value < 0.001 else f"{symbol} = {value:.2g}"
-
-
-def odds_text(odds: float) -> str:
-    """An odds ratio: one decimal, none from 100 on."""
-    return "infinite" if np.isinf(odds) else f"{odds:.{0 if odds >= 100 else 1}f}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """Words with commas and an "and"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

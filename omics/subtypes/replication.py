@@ -24,6 +24,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
+from omics._schema_subtypes import withheld
 from omics.blocks import each
 from omics.schema import DataError, UsageError
 from omics.subtypes.assignment import Patients, Reference, assign, groups, most_probable
@@ -34,8 +35,10 @@ from omics.subtypes.matching import UNASSIGNED
 LEVEL = 0.05
 #: Prediction strength from which a subtype is said to be there: Tibshirani and Walther's 0.8 to 0.9.
 STRONG = 0.8
-#: Fewest patients from which anything is said about a subtype.
+#: Fewest patients from which anything is said about a subtype, or about agreement.
 FEWEST = 5
+#: Fewest patients of a group who can be each other's neighbours.
+PAIR = 2
 #: A larger share of patients beyond all limits is a group of its own: 1 % is expected.
 MANY_OUTSIDE = 0.05
 #: Last entries of the seeds of independent streams of random numbers.
@@ -54,13 +57,15 @@ class Replication(NamedTuple):
         ``assigned``, those of them who are assigned; ``unassigned``, the share who are not; ``share_reference`` and
         ``share``, its share of the reference and of the patients here who are not outside, and ``share_p_value`` that
         these are the same (Fisher's exact test); ``distance``, mean distance of the n patients; ``in_group``, the
-        in-group proportion, ``p_value`` against cohorts without clusters, ``p_permuted`` against permuted centres;
-        ``prediction_strength``; ``replicates``, 1 or 0, -1 where it cannot be judged; ``verdict``, a sentence.
+        in-group proportion, ``p_value`` against cohorts without clusters, ``p_permuted`` against permuted centres, both
+        NaN where fewer than 2 patients are compared; ``prediction_strength``; ``replicates``, 1 or 0, -1 where it
+        cannot be judged; ``verdict``, a sentence.
     overall : pandas.DataFrame
-        One row: ``n``, ``n_unassigned``, ``n_outside``, ``n_ambiguous``; ``n_compared``, patients known well enough
-        for what follows; ``own_subtypes``, number of clusters into which the cohort was cut by itself, 0 if it could
-        not be; ``ari``, adjusted Rand index of these and the assignment, among patients not outside;
-        ``prediction_strength``, the smallest of any of these clusters; ``note``, why something is not known.
+        One row: ``n``, ``n_unassigned``, ``n_outside``, ``n_ambiguous``; ``n_known``, patients known well enough for
+        what follows; ``own_subtypes``, number of clusters into which the cohort was cut by itself, 0 if it could not
+        be; ``ari``, adjusted Rand index of these and the assignment, over the ``n_compared`` of the known who are
+        assigned, NaN if they are fewer than 5 or of fewer than two subtypes; ``prediction_strength``, the smallest of
+        any of these clusters; ``note``, why something is not known.
     """
 
     assignment: pd.DataFrame
@@ -76,8 +81,10 @@ def replicate(reference: Subtypes, scores: xr.Dataset, *, n_null: int = 200, ran
 
     A subtype *replicates* if fewer than one in twenty cohorts without clusters would have its in-group proportion
     (p <= 0.05), and its prediction strength is at least 0.8; it *does not* if one of the two fails, or if fewer than 5
-    of the patients nearest to it lie within its limit; it *cannot be judged* if fewer than 5 patients are nearest to
-    it, if it is the only one, or if the cohort could not be clustered by itself.
+    of the patients nearest to it lie within its limit. It *cannot be judged* if fewer than 5 patients are nearest to
+    it, or are assigned as most lie between subtypes; if it is the only one; if the cohort could not be clustered by
+    itself; if its strength is enough but the test has no power, as p would be above 0.05 even if every patient had his
+    nearest neighbour in it; or if more than a tenth of all patients, or of its own, are in the reference too.
 
     Parameters
     ----------
@@ -113,7 +120,8 @@ def replicate(reference: Subtypes, scores: xr.Dataset, *, n_null: int = 200, ran
 
     A cohort without clusters is one Gaussian with the mean and covariance of this one, whose patients are assigned in
     the same way. In-group proportions are compared after what labels dealt out at random would give is taken off, as
-    a large group has a large one by chance.
+    a large group has a large one by chance. Where fewer than 2 patients of a cohort without clusters are in a group,
+    it says nothing of that group: p is over the others.
 
     ``p_permuted`` is by the null of Kapp and Tibshirani, centres of which each factor's entries are dealt out anew to
     the subtypes; they use principal axes, in which two centres have but one other arrangement. No verdict rests on it.
@@ -129,7 +137,9 @@ def replicate(reference: Subtypes, scores: xr.Dataset, *, n_null: int = 200, ran
     table = assignment.set_index("sample").loc[ordered.indexes["sample"]]
     with threadpool_limits(limits=1):
         found = _found(reference.model_, ordered, table, n_null, random_state)
-    subtypes = _subtypes_table(reference, table, found)
+    first, label = reference.labels_, assignment.set_index("sample")["label"]
+    again = moves(first, label) if first.index.isin(label.index).any() else None
+    subtypes = withheld(_subtypes_table(reference, table, found), again)
     return Replication(assignment, subtypes, _overall_table(table, found))
 
 
@@ -142,19 +152,30 @@ class _Known(NamedTuple):
     label: np.ndarray  # most probable subtype, (sample,)
     group: np.ndarray  # the same, or the number of subtypes for a patient who is outside, (sample,)
     neighbour: np.ndarray  # (sample,)
+    assigned: np.ndarray  # whether neither outside nor ambiguous, (sample,)
+
+
+class _InGroup(NamedTuple):
+    """In-group proportion of each subtype and what cohorts without clusters say of it, each (subtype,)."""
+
+    share: np.ndarray
+    p_value: np.ndarray
+    least_p: np.ndarray  # what p would be if every patient of the subtype had his nearest neighbour in it
+    n_free: np.ndarray  # cohorts without clusters that have the subtype
 
 
 class _Found(NamedTuple):
     """What the cohort says of the groups; NaN where it says nothing."""
 
-    n_compared: int
-    in_group: np.ndarray  # (subtype,), as the next three
-    p_value: np.ndarray
-    p_permuted: np.ndarray
+    n_known: int
+    in_group: _InGroup
+    p_permuted: np.ndarray  # (subtype,), as the next
     strength: np.ndarray
     weakest: float = np.nan
-    rand: float = np.nan
     n_clusters: int = 0
+    rand: float = np.nan
+    n_compared: int = 0
+    rand_note: str = ""
     note: str = ""
 
 
@@ -163,16 +184,17 @@ def _found(model: xr.Dataset, scores: xr.Dataset, table: pd.DataFrame, n_null: i
     reference, patients = Reference.of(model), Patients.of(model, scores)
     factors = np.median(patients.sd, axis=0) < 1
     rows = (patients.sd[:, factors] < 1).all(axis=1) & factors.any()
-    unknown, n_compared = np.full(len(names), np.nan), int(rows.sum())
-    if n_compared < FEWEST:
-        note = f"{n_compared} patients are known well enough, {FEWEST} are needed"
-        return _Found(n_compared, unknown, unknown, unknown, unknown, note=note)
+    unknown, n_known = np.full(len(names), np.nan), int(rows.sum())
+    if n_known < FEWEST:
+        note = f"{n_known} patients are known well enough, {FEWEST} are needed"
+        return _Found(n_known, _InGroup(unknown, unknown, unknown, unknown), unknown, unknown, note=note)
     label = names.get_indexer(pd.Index(table["nearest"]))[rows]
     group = np.where(table["outside"].to_numpy()[rows] == 1, len(names), label)
     neighbour = _neighbours(patients.z[rows], reference, factors)
-    known = _Known(patients.take(rows), reference, factors, label, group, neighbour)
-    share, p_value = _against_cluster_free(known, n_null, seed)
-    found = _Found(n_compared, share, p_value, _against_permuted(known, n_null, seed), unknown)
+    assigned = (table["label"] != UNASSIGNED).to_numpy()[rows]
+    known = _Known(patients.take(rows), reference, factors, label, group, neighbour, assigned)
+    against = _against_cluster_free(known, n_null, seed)
+    found = _Found(n_known, against, _against_permuted(known, n_null, seed), unknown)
     chosen = scores.sel(factor=model.indexes["factor"]).isel(sample=rows, factor=factors)
     return _against_itself(found, known, chosen, seed)
 
@@ -185,8 +207,17 @@ def _against_itself(found: _Found, known: _Known, scores: xr.Dataset, seed: int)
     if own is None:
         return found._replace(note=note)
     strength, weakest = prediction_strength(own, known.group, n_subtypes)
-    rand = float(adjusted_rand_score(known.label[inside], own[inside])) if inside.any() else np.nan
-    return found._replace(strength=strength, weakest=weakest, rand=rand, n_clusters=number)
+    found = found._replace(strength=strength, weakest=weakest, n_clusters=number)
+    return _with_rand(found, known.label[known.assigned], own[known.assigned])
+
+
+def _with_rand(found: _Found, label: np.ndarray, own: np.ndarray) -> _Found:
+    """Add the Rand index of the assigned patients; of a few, or of one group, it is 1 or 0 whatever they are."""
+    n, n_groups = len(label), len(np.unique(label))
+    if n < FEWEST or n_groups < 2:
+        note = f"no adjusted Rand index: {n} patients are assigned, to {n_groups} subtypes; {FEWEST} and 2 are needed"
+        return found._replace(n_compared=n, rand_note=note)
+    return found._replace(n_compared=n, rand=float(adjusted_rand_score(label, own)))
 
 
 def _cluster(scores: xr.Dataset, number: int, seed: int) -> tuple[np.ndarray | None, str]:
@@ -240,14 +271,19 @@ def prediction_strength(own: np.ndarray, group: np.ndarray, n_groups: int) -> tu
 # --- in-group proportion ------------------------------------------------------------------------------------------
 
 
-def _against_cluster_free(known: _Known, n_null: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """In-group proportion of each subtype, and its p-value against cohorts without clusters; outside is a group."""
+def _against_cluster_free(known: _Known, n_null: int, seed: int) -> _InGroup:
+    """Compare with cohorts without clusters; outside is a group.
+
+    One in which a group is too small has no proportion of it, and speaks neither for nor against the group.
+    """
     n_subtypes = len(known.reference.mixing)
-    observed = _above_chance(known.group, known.neighbour, n_subtypes)
+    observed, best = (_above_chance(known.group, near, n_subtypes) for near in (known.neighbour, None))
     free = np.array(each(_cluster_free, range(n_null), known, [seed]))
-    p_value = (1 + (free >= observed).sum(axis=0)) / (1 + n_null)
     share = in_group_proportion(known.group, known.neighbour, n_subtypes)
-    return share, np.where(np.isfinite(observed), p_value, np.nan)
+    n_free = np.isfinite(free).sum(axis=0)
+    p_value, least = ((1 + (free >= value).sum(axis=0)) / (1 + n_free) for value in (observed, best))
+    there = np.isfinite(observed)
+    return _InGroup(share, np.where(there, p_value, np.nan), np.where(there, least, np.nan), n_free)
 
 
 def _against_permuted(known: _Known, n_null: int, seed: int) -> np.ndarray:
@@ -282,11 +318,16 @@ def in_group_proportion(label: np.ndarray, neighbour: np.ndarray, n_groups: int)
     return np.where(size > 0, same / np.maximum(size, 1), np.nan)
 
 
-def _above_chance(label: np.ndarray, neighbour: np.ndarray, n_groups: int) -> np.ndarray:
-    """In-group proportion less what labels dealt out at random would give, 1 at most; -inf for an empty group."""
-    by_chance = (np.bincount(label, minlength=n_groups)[:n_groups] - 1) / (len(label) - 1)
-    share, all_in = in_group_proportion(label, neighbour, n_groups), by_chance >= 1
-    return np.where(np.isnan(share), -np.inf, (share - by_chance) / np.where(all_in, 1.0, 1 - by_chance))
+def _above_chance(label: np.ndarray, neighbour: np.ndarray | None, n_groups: int) -> np.ndarray:
+    """In-group proportion less what labels dealt out at random would give, 1 at most; NaN for a group below a pair.
+
+    Without `neighbour`, what it would be if every patient had his in his own group.
+    """
+    size = np.bincount(label, minlength=n_groups)[:n_groups]
+    by_chance = (size - 1) / (len(label) - 1)
+    share = np.ones(n_groups) if neighbour is None else in_group_proportion(label, neighbour, n_groups)
+    above = (share - by_chance) / np.where(by_chance >= 1, 1.0, 1 - by_chance)
+    return np.where(size < PAIR, np.nan, above)
 
 
 def _neighbours(z: np.ndarray, reference: Reference, factors: np.ndarray) -> np.ndarray:
@@ -335,13 +376,14 @@ def _subtypes_table(reference: Subtypes, table: pd.DataFrame, found: _Found) -> 
             "share": now / now.sum() if now.any() else np.nan,
             "share_p_value": _same_shares(before, now),
             "distance": table.groupby("nearest")["distance"].mean().reindex(names).to_numpy(),
-            "in_group": found.in_group,
-            "p_value": found.p_value,
+            "in_group": found.in_group.share,
+            "p_value": found.in_group.p_value,
             "p_permuted": found.p_permuted,
             "prediction_strength": found.strength,
         }
     )
-    verdicts = [_verdict(row, len(names), found.note) for row in rows.itertuples(index=False)]
+    judged_by = rows.assign(within=now, least_p=found.in_group.least_p, n_free=found.in_group.n_free)
+    verdicts = [_verdict(row, len(names), found.note) for row in judged_by.itertuples(index=False)]
     return rows.assign(replicates=[judged for judged, _ in verdicts], verdict=[words for _, words in verdicts])
 
 
@@ -355,21 +397,38 @@ def _same_shares(before: np.ndarray, now: np.ndarray) -> list[float]:
 
 def _verdict(row: Any, n_subtypes: int, note: str) -> tuple[int, str]:
     """Whether a subtype replicates, and why, by the rules of :func:`replicate`."""
-    if n_subtypes == 1:
-        return -1, f"{row.subtype} cannot be judged: there is no other subtype"
-    if row.n < FEWEST:
-        return -1, f"{row.subtype} cannot be judged: patients nearest to it: {row.n}, needed: {FEWEST}"
     who = f"{row.assigned} of {row.n} patients nearest to it are assigned"
+    why = _not_judged(row, n_subtypes, note)
+    if why:
+        return -1, f"{row.subtype} cannot be judged: {why}"
     if row.assigned < FEWEST:
         return 0, f"{row.subtype} does not: only {who}"
-    if np.isnan(row.p_value) or np.isnan(row.prediction_strength):
-        return -1, f"{row.subtype} cannot be judged: {note or 'too few of its patients are known well enough'}"
     neighbours = f"{row.in_group:.0%} have their nearest neighbour in it (p = {row.p_value:.3f})"
     kept = f"prediction strength {row.prediction_strength:.2f}"
-    failed = [*([neighbours] if row.p_value > LEVEL else []), *([kept] if row.prediction_strength < STRONG else [])]
+    missed, weak = row.p_value > LEVEL, row.prediction_strength < STRONG
+    powerless = row.least_p > LEVEL  # then p is above the level whatever the patients are
+    failed = [*([neighbours] if missed and not powerless else []), *([kept] if weak else [])]
     if failed:
         return 0, f"{row.subtype} does not: {who}, but {' and '.join(failed)}"
+    if powerless:
+        against = f"against the {row.n_free} cohorts without clusters that have the group"
+        least = f"the test has no power, as p could be no less than {row.least_p:.3f} {against}"
+        return -1, f"{row.subtype} cannot be judged: {who}, {neighbours}, {kept}, but {least}"
     return 1, f"{row.subtype} replicates: {who}, {neighbours}, {kept}"
+
+
+def _not_judged(row: Any, n_subtypes: int, note: str) -> str:
+    """Why nothing can be said of a subtype, whatever its figures are; an empty text if something can."""
+    if n_subtypes == 1:
+        return "there is no other subtype"
+    if row.n < FEWEST:
+        return f"patients nearest to it: {row.n}, needed: {FEWEST}"
+    if row.assigned < FEWEST:
+        between = f"of {row.within} patients within its limit {row.assigned} are assigned, others lie between subtypes"
+        return between if row.within >= FEWEST else ""
+    if np.isnan(row.p_value) or np.isnan(row.prediction_strength):
+        return note or "too few of its patients are known well enough"
+    return ""
 
 
 def _overall_table(table: pd.DataFrame, found: _Found) -> pd.DataFrame:
@@ -378,11 +437,12 @@ def _overall_table(table: pd.DataFrame, found: _Found) -> pd.DataFrame:
         "n_unassigned": int((table["label"] == UNASSIGNED).sum()),
         "n_outside": int(table["outside"].sum()),
         "n_ambiguous": int(table["ambiguous"].sum()),
+        "n_known": found.n_known,
         "n_compared": found.n_compared,
         "own_subtypes": found.n_clusters,
         "ari": found.rand,
         "prediction_strength": found.weakest,
-        "note": found.note,
+        "note": found.note or found.rand_note,
     }
     return pd.DataFrame([row])
 

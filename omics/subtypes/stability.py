@@ -36,8 +36,10 @@ LARGEST_RAND = 0.9999
 UPPER = 0.97
 #: Smallest spread of arctanh among cluster-free data sets, should they nearly all be alike.
 SMALLEST_SPREAD = 0.05
-#: Subsamples of a cluster-free data set: there are many data sets, so each may be measured more coarsely.
-NULL_RESAMPLES = 6
+#: Subsamples of a cluster-free data set: there are many data sets, so each may be measured more coarsely. But not for
+#: two clusters: these are easily the same in six subsamples by luck, and real ones could not be more stable. Of larger
+#: numbers a finer measure finds the pieces of a curved cloud of points rather than small subtypes.
+NULL_RESAMPLES, NULL_RESAMPLES_OF_TWO = 6, 24
 #: Subsamples that one task clusters: many at a time are faster, and many tasks can be shared out.
 TASK_RESAMPLES = 50
 #: Draws of the subsamples that tell how sure the number of clusters is.
@@ -203,10 +205,15 @@ def _cluster_free(index: int, data: Data, null: Null, numbers: list[int], seed: 
     found = []
     for number in numbers:
         reference = cluster_all(drawn, number, [seed, index], algorithm, STARTS)
-        one = measure(reference, resample(drawn, number, NULL_RESAMPLES, [seed, index], algorithm), number)
+        one = measure(reference, resample(drawn, number, null_resamples(number), [seed, index], algorithm), number)
         few = np.empty((0, 0))
         found.append(one._replace(rand_between=few, jaccard_each=few, ambiguity=one.ambiguity.astype(np.float32)))
     return found
+
+
+def null_resamples(n_subtypes: int) -> int:
+    """Subsamples of a cluster-free data set for a number of clusters."""
+    return NULL_RESAMPLES_OF_TWO if n_subtypes == 2 else NULL_RESAMPLES
 
 
 def measure(reference: np.ndarray, label: np.ndarray, n_subtypes: int) -> Stability:
@@ -216,7 +223,7 @@ def measure(reference: np.ndarray, label: np.ndarray, n_subtypes: int) -> Stabil
     size = np.bincount(reference, minlength=n_subtypes)
     large = size >= max(SMALLEST_COUNT, SMALLEST_SHARE * len(reference))
     pac, ambiguity = consensus(label, n_subtypes)
-    pac_few = consensus(label, n_subtypes, max(1, len(label) // NULL_RESAMPLES))[0]
+    pac_few = consensus(label, n_subtypes, max(1, len(label) // null_resamples(n_subtypes)))[0]
     jaccard = np.where(large, each_one.mean(axis=0), 0.0)
     return Stability(_mean_of_pairs(between), jaccard, pac, pac_few, ambiguity, between, np.where(large, each_one, 0.0))
 

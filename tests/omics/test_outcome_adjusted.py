@@ -177,6 +177,36 @@ def test_a_group_whose_events_come_when_only_its_own_are_left():
     assert test["df"] == 1
 
 
+@pytest.mark.parametrize("model", ["cause_specific_cox", "fine_gray"])
+def test_a_small_group_whose_events_come_before_all_others(model):
+    table, first = cohort(120, 21), np.arange(120) < 3
+    table["event_time"] = (table["event_time"] + 1).mask(first, 0.1 + np.arange(120) / 10)
+    table["event"] = table["event"].mask(first, 1.0)
+    terms, tests = adjusted(table, pd.Series(np.where(first, "c", "a"), table.index), ["age"])
+    test = one(tests, "relapse", model, 0)
+    # in the limit the three are drawn from themselves, without groups from all: 1 of so many draws of three
+    assert test["statistic"] == pytest.approx(2 * np.log(comb(120, 3)), rel=1e-6)
+    assert test["df"] == 1
+    assert "no event of other groups while c (3 patients) at risk: tested by the limit" in test["remark"]
+    assert 1e-7 < one(tests, "relapse", model)["p_value"] < 1e-5
+    row = one(terms[terms["group"] == "c"], "relapse", model)
+    assert row[["hazard_ratio", "upper"]].tolist() == [np.inf, np.inf]
+    assert row[["lower", "p_value"]].isna().all()
+
+
+def test_fine_gray_needs_no_variance_of_a_group_of_one():
+    for seed in range(20):
+        table = cohort(100, 300 + seed)
+        alone = table.index == table.index[table["event"] == 1][10]
+        terms, tests = adjusted(table, pd.Series(np.where(alone, "b", "a"), table.index), [])
+        test = one(tests, "relapse", "fine_gray", 0)
+        assert test["p_value"] > 1e-4  # by Wald's test half of them are below
+        assert "fewer than 10 patients, so without interval: b" in test["remark"]
+        row = one(terms[terms["group"] == "b"], "relapse", "fine_gray", 0)
+        assert np.isnan([row["lower"], row["upper"], row["p_value"]]).all()
+        assert 0 < row["hazard_ratio"] < 1000
+
+
 def test_a_copy_of_the_known_subtype_adds_nothing_and_says_so():
     table = cohort(300, 2, subtype=1.0)
     terms, tests = adjusted(table, table["subtype"])
@@ -327,6 +357,34 @@ def test_what_cannot_be_fitted_has_a_row_that_says_why():
     assert one(tests, "relapse", "cause_specific_cox")["strata"] == "site"
     nobody = adjusted(table, pd.Series("a", ["somebody else"]))
     assert [len(part) for part in nobody] == [0, 0]
+
+
+def test_the_covariate_that_prevents_a_fit_is_left_out_and_named():
+    table = cohort(300, 22, proxy=0.8)
+    first = np.arange(300) < 6  # a level of the known subtype that is gone before anybody else relapses
+    table["event_time"] = (table["event_time"] + 1).mask(first, 0.1 + np.arange(300) / 100)
+    table = table.assign(event=table["event"].mask(first, 1.0), subtype=table["subtype"].mask(first, "z"))
+    tests, rest = (adjusted(table, table["group"], names)[1] for names in (["age", "subtype"], ["age"]))
+    for model in ("cause_specific_cox", "fine_gray"):
+        test = one(tests, "relapse", model)
+        assert test["left_out"].startswith("subtype: the regression does not converge with it, association with")
+        assert test[["p_value", "covariates"]].equals(one(rest, "relapse", model)[["p_value", "covariates"]])
+    _, tests = adjusted(table.assign(also=table["subtype"]), table["group"], ["also", "age", "subtype"])  # both must go
+    test = one(tests, "relapse", "cause_specific_cox")
+    assert (test["covariates"], test["left_out"].split(": ")[0]) == ("age", "also, subtype")
+    # nothing else is there to adjust for
+    test = one(adjusted(table, table["group"], ["subtype"])[1], "relapse", "cause_specific_cox")
+    assert (test["covariates"], test["left_out"], test["df"]) == ("subtype", "", 0)
+    assert test["remark"].startswith("not fitted: the regression does not converge")
+
+
+def test_why_no_covariate_is_left_is_said_of_each():
+    table = cohort(120, 23).assign(same="x", none=np.nan, name=[f"N{i}" for i in range(120)])
+    test = one(adjusted(table, table["group"], ["same", "none", "name"])[1], "relapse", "cause_specific_cox")
+    assert test["remark"] == (
+        "not fitted: no covariate is left to adjust for: same (one value), none (missing in 100 % of patients), "
+        "name (no two levels with 5 patients and an event)"
+    )
 
 
 def test_what_may_not_be_adjusted_for():

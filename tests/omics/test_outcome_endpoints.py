@@ -166,6 +166,8 @@ def test_supported_endpoints(clinical):
     assert supported(clinical.drop(columns="death")) == ["relapse", "event_free"]
     assert supported(clinical.assign(event_time=nan)) == ["overall"]
     assert supported(clinical[[]]) == []
+    clinical.attrs["timepoint"] = "relapse"
+    assert supported(clinical) == ["after_relapse"]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from omics.outcome import cox, fine_gray, logrank_test, proportional_hazards_test, transplant_intervals
 from omics.schema import DataError
+from pipelines import summary_subtypes
 from tests.aml import first_events
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -228,6 +229,29 @@ def test_what_diverges_is_refused_and_warns_of_nothing(model, x, event, message)
         model(time, event, pd.DataFrame({"a": x}))
 
 
+@pytest.mark.parametrize("model", [cox, fine_gray])
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_events_of_some_before_all_others_are_refused_however_few_they_are(model, share):
+    first = np.arange(150) < 150 * share
+    event = np.where(first, 1, np.arange(150) % 3)
+    with pytest.raises(DataError, match=r"does not converge: 'a' separates .* no finite coefficient"):
+        model(np.arange(1, 151.0), event, pd.DataFrame({"a": first.astype(float)}))
+
+
+@pytest.mark.parametrize("model", [cox, fine_gray])
+def test_a_covariate_with_an_outlier_is_no_runaway(model):
+    rng = np.random.default_rng(11)
+    x = np.append(
+        rng.normal(size=399), 40.0
+    )  # 20 standard deviations, and far more than 15 in units of its coefficient
+    time = rng.exponential(1 / np.exp(np.append(1.2 * x[:399], 10.0)))
+    event = np.append(rng.choice([0, 1, 2], 399, p=[0.2, 0.7, 0.1]), 1)
+    row = model(time, event, pd.DataFrame({"a": x})).table.iloc[0]
+    assert row["lower"] < row["hazard_ratio"] < row["upper"]
+    assert 0.2 < row["coefficient"] < 2
+    assert row["coefficient"] * np.ptp(x) > 15
+
+
 def test_nothing_can_change_with_time_when_all_events_are_at_one():
     x = pd.DataFrame({"a": [1.0, 2.0, 0.0, 0.0, 1.5]})
     with pytest.raises(DataError, match="their change with time"):
@@ -251,3 +275,37 @@ def test_rows_that_lack_a_covariate_are_counted():
     assert (fit.n, fit.n_missing) == (59, 1)
     with pytest.raises(DataError, match="ends before it begins"):
         cox(time, event, x[["a"]], entry=time + 1)
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (
+            {"left_out": "subtype: it fails with it; nci_risk (one value); 3 of 9 patients (a covariate is missing)"},
+            "p = 0.03 beside mrd, age (subtype left out: it fails with it; nci_risk left out: one value) (5 events "
+            "of 9 patients)",
+        ),
+        (
+            {"remark": "5 events for 5 parameters: fewer than 5 for each; nothing of interest"},
+            "p = 0.03 beside mrd, age (5 events of 9 patients); beware: 5 events for 5 parameters: fewer than 5 for "
+            "each",
+        ),
+        (
+            {"p_value": np.nan, "covariates": "", "left_out": "a (one value)",
+             "remark": "not fitted: no covariate is left to adjust for: a (one value)"},
+            "not tested (5 events of 9 patients); not fitted: no covariate is left to adjust for: a (one value)",
+        ),
+        (
+            {"remark": "dropped for fewer than 5 events per parameter: wbc"},
+            "p = 0.03 beside mrd, age (5 events of 9 patients); dropped for fewer than 5 events per parameter: wbc; "
+            "name the most important first (--covariates): the last are dropped first",
+        ),
+    ],
+)  # fmt: skip
+def test_the_sentence_names_what_was_not_adjusted_for_and_warns(row, said):
+    given = {"endpoint": "relapse", "model": "cox", "adjusted": 1, "p_value": 0.03, "n": 9, "events": 5,
+             "covariates": "mrd, age", "strata": "", "left_out": "", "remark": np.nan} | row  # fmt: skip
+    assert summary_subtypes._beside_what_is_known([given]) == {"beside_what_is_known": [f"relapse: {said}"]}

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import binom
+from scipy.stats import binom, chi2, norm
 from sksurv.util import Surv
 
 from omics.outcome import logrank_test
 from omics.predict import stable_factors
-from omics.predict.relapse_groups import relapse_groups, stratified_gray_test
+from omics.predict.relapse_groups import relapse_groups, relapse_groups_need, stratified_gray_score
 from omics.predict.splits import stratified_folds
 from omics.predict.stable_factors import (
     Problem,
@@ -66,8 +66,11 @@ def test_a_planted_factor_is_found_and_confirmed_by_held_out_patients():
     assert held["n"] == 220
     assert held["p_value"] < 1e-4
     table = found.patients.join(clinical, on="sample")
-    time, event, group, fold = (table[name].to_numpy() for name in ("event_time", "event", "group", "fold"))
-    assert held["statistic"] == pytest.approx(stratified_gray_test(time, event, group == "high", fold).statistic)
+    score, variance = stratified_gray_score(
+        problem_of(table[[]], table), (table["group"] == "high").to_numpy(), table["fold"].to_numpy()
+    )
+    assert held["statistic"] == pytest.approx(score**2 / variance)
+    assert held["p_value"] == pytest.approx(norm.sf(score / np.sqrt(variance)))
     assert 1.5 < held["lower"] < held["hazard_ratio"] < held["upper"]
     assert 0.2 < held["n_high"] / 220 < 0.45  # a third of the training patients
     high = found.patients.set_index("sample")["group"] == "high"
@@ -89,6 +92,7 @@ def test_a_factor_of_death_is_none_of_relapse_but_of_events():
     table = together.patients.join(clinical, on="sample")
     by_hand = logrank_test(table["event_time"], table["event"], table["group"], strata=table["fold"])
     assert together.tests.loc[0, "statistic"] == pytest.approx(by_hand.statistic)
+    assert together.tests.loc[0, "p_value"] == pytest.approx(by_hand.p_value / 2)  # half of the two-sided one
 
 
 def test_of_noise_no_more_is_selected_than_the_bound_allows():
@@ -133,7 +137,7 @@ def test_repeats_leave_the_evidence_as_it_is():
 def test_outcomes_of_held_out_patients_move_nothing_in_their_fold(monkeypatch):
     scores, clinical = cohort(120, 6, 5, relapse=1.0)
     fixed = stratified_folds(pd.Series((clinical["event"] == 1).astype(int).to_numpy()), 3, 0)
-    monkeypatch.setattr(module, "stratified_folds", lambda *arguments: fixed)
+    monkeypatch.setattr(stable_factors, "stratified_folds", lambda *arguments: fixed)
     before = relapse_groups(scores, clinical, n_folds=3, n_halves=20)
     assert before.factors["selected"].any()
     rng = np.random.default_rng(0)
@@ -260,11 +264,28 @@ def test_as_many_factors_are_kept_as_the_bound_allows(threshold):
 def test_stratified_gray_test_is_that_of_r():
     patients = pd.read_csv(GOLDEN / "outcome_patients.csv")
     high, stratum = (patients["group"] == "S2").to_numpy(), np.arange(len(patients)) % 3
-    found = stratified_gray_test(patients["time"].to_numpy(), patients["event"].to_numpy(), high, stratum)
+    part = Problem(np.empty((80, 0)), patients["time"].to_numpy(), patients["event"].to_numpy(), True)
+    score, variance = stratified_gray_score(part, high, stratum)
     # R, cmprsk: cuminc(time, event, group == "S2", strata = (seq_along(time) - 1) %% 3)$Tests
-    assert found.statistic == pytest.approx(2.71770569017569, rel=1e-10)
-    assert found.p_value == pytest.approx(0.099240568938772, rel=1e-10)
-    assert (found.n, found.events) == (80, 22)
+    assert score**2 / variance == pytest.approx(2.71770569017569, rel=1e-10)
+    assert chi2.sf(score**2 / variance, 1) == pytest.approx(0.099240568938772, rel=1e-10)
+    assert stratified_gray_score(part, ~high, stratum) == pytest.approx((-score, variance))
+
+
+@pytest.mark.parametrize("competing", [True, False])
+def test_the_sign_says_who_has_more_events(competing):
+    scores, clinical = cohort(90, 1, 13, relapse=1.5)
+    clinical["event"] = clinical["event"].where((clinical["event"] != 2) | competing, 0.0)
+    problem = problem_of(scores, clinical)._replace(competing=competing)
+    rows, fold, high = np.arange(90), np.arange(90) % 3, scores["Factor0"].to_numpy() > 0
+    z = module._z(problem, rows, high, fold)
+    assert z > 2
+    assert module._z(problem, rows, ~high, fold) == pytest.approx(-z)
+    alike = rows[fold == 0], np.full(30, True), np.full(30, 3)  # a fold in which all are high adds nothing
+    more = [np.concatenate(pair) for pair in zip((rows, high, fold), alike, strict=True)]
+    assert module._z(problem, *more) == pytest.approx(z)
+    assert np.isnan(module._z(problem, rows, high | True, fold))
+    assert np.isnan(module._z(problem._replace(event=0 * problem.event), rows, high, fold))
 
 
 def test_groups_that_separate_have_no_finite_ratio():
@@ -286,12 +307,60 @@ def test_permutations_deal_out_outcomes_and_repeat_everything():
     for number in range(9):
         rows = np.random.default_rng([7, number, module._PERMUTATION_STREAM]).permutation(70)
         dealt = clinical.iloc[rows].set_axis(clinical.index)
-        null.append(relapse_groups(scores, dealt, **settings).tests["statistic"].fillna(0.0)[0])
-    statistic = real.tests.loc[0, "statistic"]
-    assert 0 < np.sum(np.array(null) >= statistic) < 9
-    assert real.tests.loc[0, "p_value"] == pytest.approx((1 + np.sum(np.array(null) >= statistic)) / 10)
+        null.append(relapse_groups(scores, dealt, **settings).tests["p_value"].fillna(0.5)[0])  # without groups z is 0
+    alone = relapse_groups(scores, clinical, **settings).tests.loc[0, "p_value"]
+    as_large = np.sum(np.array(null) <= alone)
+    assert 0 < as_large < 9
+    assert real.tests.loc[0, "p_value"] == pytest.approx(max(alone, (1 + as_large) / 10))
     assert real.tests.loc[0, ["method", "n_permutations"]].tolist() == ["permutation", 9]
     assert "9 permutations" in real.verdict
+
+
+#: Of noise: few outcomes dealt out anew select anything, so that the rank among them is small for any z above 0.
+SELDOM = {"n_folds": 3, "n_halves": 10, "threshold": 0.9}
+
+
+def test_groups_that_are_seldom_found_at_all_are_not_thereby_evidence():
+    found = relapse_groups(*cohort(70, 8, 3122), n_permutations=39, **SELDOM)
+    held = found.tests.iloc[0]
+    assert held["hazard_ratio"] > 1
+    assert "the larger of 0.025 (everything repeated" in held["remark"]
+    assert held["p_value"] == pytest.approx(norm.sf(np.sqrt(held["statistic"])))
+    assert held["p_value"] > 0.1
+    assert "no difference was shown between" in found.verdict
+    assert "opposite" not in found.verdict
+
+
+@pytest.mark.parametrize("seed", [3033, 3075, 3107])  # the square of z is the largest, or nearly, of 40
+def test_fewer_events_than_predicted_are_no_finding(seed):
+    found = relapse_groups(*cohort(70, 8, seed), n_permutations=39, **SELDOM)
+    held = found.tests.iloc[0]
+    assert held["hazard_ratio"] < 1
+    assert held["p_value"] > 0.95  # runs without groups count as z = 0
+    assert "no difference was shown between" in found.verdict
+    assert "opposite to the prediction; one-sided p = " in found.verdict
+
+
+def test_where_nothing_compares_there_is_no_evidence():
+    null = np.array([-1.0, 0.0, 2.0])
+    p_value, remark = module._judged(np.nan, null, "permutation")
+    assert p_value == 1
+    assert "nothing to compare" in remark
+    p_value, remark = module._judged(np.nan, null[:0], "circular")
+    assert np.isnan(p_value)
+    assert remark.startswith("CIRCULAR")
+
+
+@pytest.mark.slow
+def test_of_noise_groups_are_evidence_hardly_more_often_than_the_asymptotic_test_allows():
+    p_values = []
+    with dask.config.set(scheduler="synchronous"):
+        for seed in range(400):
+            noise = cohort(90, 8, 7000 + seed)
+            if relapse_groups(*noise, **SELDOM).tests.loc[0, "n"]:
+                p_values.append(relapse_groups(*noise, n_permutations=19, **SELDOM).tests.loc[0, "p_value"])
+    assert len(p_values) >= 20
+    assert np.sum(np.array(p_values) <= 0.05) <= binom.ppf(0.999, len(p_values), 0.11)
 
 
 @pytest.mark.slow
@@ -373,5 +442,39 @@ def test_data_that_cannot_be_used_are_refused(change, said):
 def test_every_fold_needs_events():
     scores, clinical = cohort(90, 3, 12)
     events = int((clinical["event"] == 1).sum())
-    with pytest.raises(DataError, match=f"{events // 2 + 1} folds need {2 * (events // 2 + 1)}"):
+    with pytest.raises(DataError, match=f"{events // 2 + 1} folds need {2 * (events // 2 + 1)}") as refused:
         relapse_groups(scores, clinical, n_folds=events // 2 + 1)
+    assert refused.value.fix == "use fewer folds, or leave the relapse groups out"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: _few_events(None, c)[1],
+        lambda c: c.iloc[:0],
+        lambda c: c.drop(columns="event"),
+        lambda c: c.assign(patient=[f"{i // 2}" for i in range(90)]),
+        lambda c: c.assign(entry_time=c["event_time"] / 2),
+        lambda c: pd.concat([c, c.iloc[:1]]),
+    ],
+)
+def test_the_clinical_table_alone_tells_whether_groups_can_be_sought(change):
+    scores, clinical = cohort(90, 3, 12)
+    relapse_groups_need(clinical, n_folds=3)
+    changed = change(clinical)
+    with pytest.raises(DataError) as early:
+        relapse_groups_need(changed, n_folds=3)
+    if len(changed):
+        with pytest.raises(DataError) as late:
+            relapse_groups(scores, changed, n_folds=3)
+        assert str(early.value) == str(late.value)
+
+
+def test_fewer_folds_are_not_advised_where_they_do_not_help():
+    _, clinical = _few_events(*cohort(90, 3, 12))
+    with pytest.raises(DataError) as refused:
+        relapse_groups_need(clinical)
+    assert refused.value.fix.startswith("leave the relapse groups out: ")
+    for settings in ({"endpoint": "happiness"}, {"endpoint": "refractory"}, {"n_folds": 1}):
+        with pytest.raises(UsageError):
+            relapse_groups_need(clinical, **settings)

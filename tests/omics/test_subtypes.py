@@ -235,8 +235,12 @@ def test_the_order_of_features_and_of_patients_in_the_files_does_not_matter():
 
 
 def test_the_order_of_factors_does_not_matter(truth, fitted):
-    turned = Subtypes(**QUICK).fit(truth[0].isel(factor=slice(None, None, -1)))
-    assert adjusted_rand_score(turned.labels_, fitted.labels_) == 1
+    many = truth[0].isel(factor=slice(None, None, -1))
+    turned = clone(fitted).fit(many)
+    pd.testing.assert_series_equal(turned.labels_, fitted.labels_)
+    pd.testing.assert_frame_equal(turned.ambiguity_, fitted.ambiguity_)
+    xr.testing.assert_identical(turned.stability_, fitted.stability_)
+    xr.testing.assert_identical(turned.model_, fitted.model_)
 
 
 @pytest.mark.parametrize("algorithm", [name for name, one in ALGORITHMS.items() if not one.layers])
@@ -330,6 +334,14 @@ def _changed(scores: xr.Dataset, factor: int, value: float, rows: slice = slice(
         ({"n_null": 18}, lambda s: s, UsageError, "n_null is 18"),
         ({"n_resamples": 1}, lambda s: s, UsageError, "n_resamples is 1"),
         ({"random_state": -1}, lambda s: s, UsageError, "random_state is -1"),
+        ({"random_state": None}, lambda s: s, UsageError, "random_state is None"),
+        ({"n_subtypes": "3"}, lambda s: s, UsageError, "n_subtypes is '3'"),
+        ({"n_subtypes": 2.5}, lambda s: s, UsageError, "n_subtypes is 2.5"),
+        ({}, lambda s: s.isel(sample=slice(0)), DataError, "scores are \\(0, "),
+        ({}, lambda s: s.isel(factor=slice(0)), DataError, "scores are \\(200, 0\\)"),
+        ({}, lambda s: s.isel(factor=[0, 1, 1]), DataError, "factor Factor2 stands twice"),
+        ({}, lambda s: s.assign(score_sd=s["score_sd"] * np.nan), DataError, "score_sd that is no standard deviation"),
+        ({}, lambda s: s.assign(score_sd=-s["score_sd"]), DataError, "score_sd that is no standard deviation"),
     ],
 )
 def test_wrong_input_is_refused(truth, parameters, change, error, words):

@@ -1,4 +1,4 @@
-"""What subtypes have more of, and which factors follow a column: against scipy, counting and brute force."""
+"""What subtypes have more of, in numbers and words; which factors follow a column: against scipy and brute force."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from scipy import stats
 from scipy.stats import false_discovery_control
 
 from omics.columns import MOST_LEVELS
-from omics.subtypes.enrichment import enrichment, factor_associations, following
+from omics.subtypes.enrichment import enrichment, factor_associations, following, listed, odds_text, percent, small
+from omics.subtypes.novelty import verdicts
 from tests.planted import mixed, patients
 
 COLUMNS = (
@@ -118,6 +119,75 @@ def test_missingness_of_a_layer_is_a_column():
     assert row[["n_inside", "n_cluster", "n_level", "n"]].tolist() == [8, 10, 8, 30]
     assert row["effect"] == np.inf
     assert row["p_value"] == pytest.approx(stats.fisher_exact([[8, 2], [0, 20]]).pvalue, rel=1e-9)
+
+
+# --- what a level says --------------------------------------------------------------------------------------------
+
+
+def said(labels: pd.Series, clinical: pd.DataFrame, known: list[str] | None = None) -> dict[str, str]:
+    """The sentence on each subtype."""
+    found = verdicts(labels, clinical, enrichment(labels, clinical), known=known)
+    return dict(zip(found["subtype"], found["sentence"], strict=True))
+
+
+@pytest.mark.parametrize(
+    ("level", "words"),
+    [
+        *(("0", "subtype 0"), ("1", "subtype 1"), ("3", "subtype 3"), ("1.5", "subtype 1.5")),
+        *(("No", "subtype = No"), ("Normal", "subtype = Normal"), ("Yes", "subtype = Yes"), ("M3", "M3")),
+    ],
+)
+def test_any_level_of_several_may_be_named(level, words):
+    """Codes of subtypes, a normal karyotype: only of two levels is one the absence of the other."""
+    labels, clinical = patients(
+        *((name, 30, {"subtype": value}) for name, value in (("S1", level), ("S2", "8"), ("S3", "9")))
+    )
+    assert said(labels, clinical)["S1"] == f"S1 equals {words} (100 % of S1 carry it, 100 % of all who do are in S1)."
+    more = said(labels, clinical, known=[])["S1"]
+    full = words if words.startswith("subtype") else f"subtype {words}"
+    assert more.startswith(f"S1 has no known label to be compared with; most enriched: {full} (odds ratio infinite")
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [
+        (("1", "2"), ["equals subtype 1", "equals subtype 2"]),
+        (("1", "0"), ["equals subtype", "matches no known label"]),
+        (("Yes", "No"), ["equals subtype", "matches no known label"]),
+        (("Yes", "unknown"), ["equals subtype", "matches no known label"]),
+        (("BCR::ABL1", "Normal"), ["equals BCR::ABL1", "matches no known label"]),
+    ],
+)
+def test_one_of_two_levels_may_be_a_no(levels, words):
+    groups = [(name, 30, {"subtype": level}) for name, level in zip(("S1", "S2"), levels, strict=True)]
+    found = said(*patients(*groups, ("S2", 2, {"subtype": "unknown"}), ("S2", 1, {"subtype": None})))
+    for name, start in zip(("S1", "S2"), words, strict=True):
+        assert found[name].startswith((f"{name} {start} (", f"{name} {start};"))
+
+
+def test_what_may_be_chance_is_not_named():
+    """A mutation of one patient in a cluster has an infinite odds ratio, and q = 0.27."""
+    groups = (("S1", 1, "A", 1.0), ("S1", 9, "A", 0.0), ("S2", 60, "A", 0.0), ("S2", 3, "B", 0.0))
+    labels, clinical = patients(*((name, n, {"subtype": a, "FLT3 mutation": hit}) for name, n, a, hit in groups))
+    table = enrichment(labels, clinical)
+    assert table["effect"].max() == np.inf
+    assert 0.05 < table["q_value"].min() < 1
+    found = verdicts(labels, clinical, table)
+    assert found[["label", "level"]].to_numpy().tolist() == [["", ""]] * 2
+    assert found["sentence"].tolist() == [
+        f"{name} matches no known label; nothing is enriched." for name in ("S1", "S2")
+    ]
+    older = said(labels, clinical.assign(age=np.where(labels == "S1", 12.0, 4.0)))["S1"]
+    assert older.startswith("S1 matches no known label; no label is enriched; age is higher: median 12 against 4")
+
+
+def test_numbers_are_written_as_people_read_them():
+    assert [percent(one) for one in (0, 0.001, 0.005, 0.126, 0.996, 1)] == [
+        *("0 %", "< 1 %", "< 1 %", "13 %", "> 99 %", "100 %")
+    ]
+    assert [odds_text(one) for one in (0.04, 3.14, 99.96, 123.4, np.inf)] == ["0.0", "3.1", "100.0", "123", "infinite"]
+    assert [small("q", one) for one in (1e-9, 0.001, 0.0234, 1.0)] == ["q < 0.001", "q = 0.001", "q = 0.023", "q = 1"]
+    assert [listed(list(words)) for words in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
 
 
 # --- tests of factors ---------------------------------------------------------------------------------------------

@@ -7,18 +7,8 @@ import pandas as pd
 import pytest
 
 from omics.schema import DataError, UsageError
-from omics.subtypes.novelty import (
-    KINDS,
-    enrichment,
-    factor_associations,
-    following,
-    listed,
-    odds_text,
-    percent,
-    phi,
-    small,
-    verdicts,
-)
+from omics.subtypes.enrichment import enrichment, factor_associations, following, phi
+from omics.subtypes.novelty import KINDS, verdicts
 from tests.planted import mixed, patients
 
 
@@ -295,13 +285,132 @@ def test_a_new_cluster_says_what_is_commonest_and_which_number_differs():
     assert alone["sentence"] == "S6 has no known label to be compared with."
 
 
-def test_numbers_are_written_as_people_read_them():
-    assert [percent(one) for one in (0, 0.001, 0.005, 0.126, 0.996, 1)] == [
-        *("0 %", "< 1 %", "< 1 %", "13 %", "> 99 %", "100 %")
-    ]
-    assert [odds_text(one) for one in (0.04, 3.14, 99.96, 123.4, np.inf)] == ["0.0", "3.1", "100.0", "123", "infinite"]
-    assert [small("q", one) for one in (1e-9, 0.001, 0.0234, 1.0)] == ["q < 0.001", "q = 0.001", "q = 0.023", "q = 1"]
-    assert [listed(list(words)) for words in ("a", "ab", "abc")] == ["a", "a and b", "a, b and c"]
+# --- patients without a label -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rest", "level", "end"), [(None, "X", ", known of 8 of 40"), ("B-other", "B-other", "")])
+def test_a_cluster_most_of_which_has_no_label_matches_none(rest, level, end):
+    groups = (("S1", 8, "X"), ("S1", 32, rest), ("S2", 60, "Y"))
+    found = judged(*patients(*((name, n, {"subtype": value}) for name, n, value in groups)))
+    assert found.loc["S1", "sentence"].startswith(
+        f"S1 matches no known label; most enriched: subtype {level} (odds ratio infinite, q < 0.001{end})"
+    )
+    assert list(found["kind"]) == ["new", "known"]
+    assert found.loc["S2", "sentence"] == "S2 equals Y (100 % of S2 carry it, 100 % of all who do are in S2)."
+
+
+def test_shares_are_of_all_patients_of_the_cluster():
+    """Of the 24 patients of S5, 11 are known to be of DUX4, 3 are called B-other, and of 10 nothing is known."""
+    labels, clinical = patients(
+        ("S5", 11, {"subtype": "DUX4"}),
+        ("S5", 3, {"subtype": "B-other"}),
+        ("S5", 10, {}),
+        ("S6", 57, {"subtype": "KMT2A"}),
+        ("S6", 3, {"subtype": np.nan}),
+    )
+    found = judged(labels, clinical)
+    assert found.loc["S5", ["kind", "level"]].tolist() == ["known", "DUX4"]
+    assert found.loc["S5", "sentence"] == (
+        "S5 looks like DUX4 (46 % of S5 carry it, 100 % of all who do are in S5; 12 % of S5 have no named subtype; "
+        "42 % of S5 have no label)."
+    )
+    assert found.loc["S6", "sentence"] == (
+        "S6 equals KMT2A (95 % of S6 carry it, 100 % of all who do are in S6; 5 % of S6 have no label)."
+    )
+    assert "known of" not in judged(labels, clinical, known=[]).loc["S5", "sentence"]  # said where most have no label
+    row = enrichment(labels, clinical).set_index(["subtype", "level"]).loc[("S5", "DUX4")]
+    assert row[["n_inside", "n_cluster", "n_level", "n"]].tolist() == [11, 14, 11, 71]  # nobody unknown is a negative
+
+
+def test_parts_and_unions_are_shares_of_all_patients_too():
+    groups = (("S1", 30, "A"), ("S1", 10, None), ("S2", 30, "A"), ("S3", 20, "B"), ("S3", 20, "C"), ("S3", 10, None))
+    found = judged(*patients(*((name, n, {"subtype": level}) for name, n, level in groups)))
+    assert found.loc["S1", "sentence"] == (
+        "S1 and S2 split A: 75 % of S1 carry it; of all who do, 50 % are in S1 and 50 % are in S2; "
+        "25 % of S1 have no label."
+    )
+    assert found.loc["S3", "sentence"] == (
+        "S3 joins B and C (100 % and 100 % of them are in S3; together they are 80 % of it; 20 % of S3 have no label)."
+    )
+    groups = (*groups[:-1], ("S3", 50, None))
+    few = judged(*patients(*((name, n, {"subtype": level}) for name, n, level in groups)))
+    assert few.loc["S3", "kind"] == "new"  # 40 of 90
+
+
+@pytest.mark.parametrize(("labelled", "verb"), [(60, "equals"), (4, "looks like")])
+def test_a_label_of_few_patients_equals_nothing(labelled, verb):
+    """All of S1 are of X, but of most others nobody knows whether they are."""
+    found = judged(
+        *patients(
+            ("S1", 20, {"subtype": "X"}), ("S2", labelled, {"subtype": "Y"}), ("S2", 80 - labelled, {"subtype": None})
+        )
+    )
+    end = "; 76 % of all patients have no label" if labelled == 4 else ""
+    assert found.loc["S1", "sentence"] == (f"S1 {verb} X (100 % of S1 carry it, 100 % of all who do are in S1{end}).")
+
+
+@pytest.mark.parametrize(("name", "done"), [("TP53 mutation", "sequenced"), ("del_9p", "tested")])
+def test_who_was_not_sequenced_is_not_of_the_level(name, done):
+    known = (("S5", 11, 1.0), ("S5", 13, np.nan), ("S6", 30, 0.0), ("S6", 6, np.nan))
+    labels, clinical = patients(*((subtype, n, {name: value}) for subtype, n, value in known))
+    found = judged(labels, clinical, known=[name])
+    assert found.loc["S5", "sentence"] == (
+        f"S5 looks like {name} (100 % of the 11 of S5 who were {done} carry it, 100 % of all who do are in S5; "
+        f"54 % of S5 were not {done})."
+    )
+    most = clinical.assign(**{name: clinical[name].where(np.arange(60) >= 21, 1.0)})
+    assert (
+        judged(labels, most, known=[name])
+        .loc["S5", "sentence"]
+        .startswith(f"S5 equals {name} (100 % of the 21 of S5 who were {done} carry it")
+    )
+    few = clinical.assign(**{name: clinical[name].where(np.arange(60) >= 4)})
+    assert judged(labels, few, known=[name]).loc["S5", "kind"] == "new"  # 7 of 24 are known to carry it
+
+
+@pytest.mark.parametrize(("seen", "kind"), [(20, "technical"), (12, "new")])
+def test_a_site_that_is_known_of_few_explains_nothing(seen, kind):
+    found = judged(
+        *patients(("S1", seen, {"site": "North"}), ("S1", 40 - seen, {"site": None}), ("S2", 60, {"site": "South"}))
+    )
+    assert found.loc["S1", "kind"] == kind
+    if kind == "technical":
+        assert found.loc["S1", "sentence"] == (
+            "S1 follows site: 100 % of the 20 whose site is known come from North (0 % of the others, q < 0.001)."
+        )
+
+
+# --- what may be said of a column ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "verb"),
+    [
+        *(("nci_risk", ""), ("risk_cyto", ""), ("cytogenetic_risk", ""), ("race", ""), ("arm", ""), ("stratum", "")),
+        *(("subtype", "split"), ("Lineage", "split"), ("histology_subtype", "split")),
+        *(("karyotype", "split"), ("diagnosis", "split"), ("FAB", "split"), ("known fusion", "split")),
+    ],
+)
+def test_only_disease_entities_are_split(column, verb):
+    labels, clinical = patients(
+        *(("S1", n, {column: level}) for n, level in ((45, "Low"), (5, "High"))),
+        *(("S2", n, {column: level}) for n, level in ((45, "Low"), (5, "High"))),
+        ("S3", 60, {column: "High"}),
+    )
+    found = judged(labels, clinical)
+    assert list(found["kind"]) == (["splits", "splits", "known"] if verb else ["new", "new", "known"])
+    odds = 45 * 65 / (5 * 45)
+    said = f"matches no known label; most enriched: {column} Low (odds ratio {odds:.1f}, q < 0.001)."
+    start = "S1 and S2 split" if verb else f"S1 {said}"
+    assert found.loc["S1", "sentence"].startswith(start)
+    assert list(judged(labels, clinical, known=[column])["kind"]) == ["splits", "splits", "known"]
+
+
+def test_only_disease_entities_are_joined():
+    groups = (("S1", 20, "Low"), ("S1", 20, "Medium"), ("S2", 40, "High"))
+    labels, clinical = patients(*((name, n, {"nci_risk": level}) for name, n, level in groups))
+    assert list(judged(labels, clinical)["kind"]) == ["new", "known"]
+    assert list(judged(labels, clinical.rename(columns={"nci_risk": "subtype"}))["kind"]) == ["merges", "known"]
 
 
 # --- what it does not depend on, and what is refused --------------------------------------------------------------

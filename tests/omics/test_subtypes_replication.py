@@ -395,7 +395,7 @@ def test_patients_who_lack_a_layer_do_not_make_a_group(world, reference, scores,
     with_them = replicate(reference, xr.concat([scores, lacking], "sample"), n_null=39)
     columns = ["in_group", "p_value", "p_permuted", "prediction_strength"]
     pd.testing.assert_frame_equal(with_them.subtypes[columns], found.subtypes[columns])
-    assert with_them.overall[["n", "n_compared"]].iloc[0].tolist() == [310, 250]
+    assert with_them.overall[["n", "n_known"]].iloc[0].tolist() == [310, 250]
 
 
 def test_a_layer_that_the_whole_cohort_lacks_is_left_out(world):
@@ -403,7 +403,7 @@ def test_a_layer_that_the_whole_cohort_lacks_is_left_out(world):
     score, _ = world.draw(2, 250, without=2)
     score[:, 8] = 0.0
     found = replicate(reference, factors(score, np.array([0.1] * 8 + [1.0])), n_null=39)
-    assert found.overall["n_compared"][0] == 250
+    assert found.overall["n_known"][0] == 250
     assert (found.subtypes["replicates"] == 1).all()
 
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from omics import cohort
-from omics.artefact import Provenance, read_manifest
+from omics.artefact import Provenance, digest, read_manifest
 from omics.subtypes import ALGORITHMS, Subtypes
 from pipelines import config
 
+#: Stands for the prepared cohort in lists of arguments.
+PREPARED = "PREPARED"
 QUICK = ("--n-subtypes", 3, "--resamples", 3, "--null-sets", 19)
 
 
@@ -105,6 +107,7 @@ def test_a_cohort_replicates_itself(omics, finished, tmp_path):
     figures = info(omics, tmp_path / "r.zarr")
     assert {row["subtype"] for row in figures["replication"]} == {"S1", "S2", "S3"}
     assert figures["warnings"][0].endswith("no replication")
+    assert all(row["replicates"] == -1 for row in figures["replication"]), "it cannot be judged"
     stayed = sum(row["n"] for row in figures["moves"] if row["from"] == row["to"])
     assert stayed > 0.8 * figures["replication_overall"][0]["n"]
     assert len(figures["verdicts"]) == 3
@@ -174,6 +177,7 @@ def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
         (("--exclude", "site,event"), 2, "event is part of the outcome"),
         (("--algorithm", "snf"), 2, "snf fuses layers"),
         (("--also", "nemo"), 2, "--prepared"),
+        (("--also", "nemo", "--exclude", "site", "--prepared", PREPARED), 2, "nemo clusters on layers"),
         (("--also", "astrology"), 2, "is not one of"),
         (("--factors", "x.zarr"), 2, "--factors goes with --reference"),
         (("--n-subtypes", 60), 3, "are too few for 60 subtypes"),
@@ -182,7 +186,8 @@ def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
     ],
 )
 def test_wrong_settings_are_refused(omics, finished, tmp_path, arguments, code, words):
-    result = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *arguments)
+    there = [finished / "prepared.zarr" if one is PREPARED else one for one in arguments]
+    result = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *there)
     assert result.exit_code == code
     assert words in result.stderr
     assert not (tmp_path / "s.zarr").exists()
@@ -206,3 +211,40 @@ def test_a_reference_is_only_used_with_its_own_factors(omics, finished, tmp_path
     unused = omics("subtypes", "--reference", reference, new, tmp_path / "u.zarr", "--n-subtypes", 3)
     assert unused.exit_code == 2
     assert "--n-subtypes has no meaning with --reference" in unused.stderr
+
+
+def test_a_replication_does_not_replace_the_model_it_reads(omics, finished, tmp_path):
+    for name in ("subtypes.zarr", "factors.zarr"):
+        shutil.copytree(finished / name, tmp_path / name)
+    before, new = digest(tmp_path / "factors.zarr"), finished / "prepared.zarr"
+    reference = ("--reference", tmp_path / "subtypes.zarr", new)
+    made = omics("subtypes", *reference, tmp_path / "factors.zarr", "--overwrite")
+    assert made.exit_code == 2
+    assert "also an input" in made.stderr
+    assert digest(tmp_path / "factors.zarr") == before
+
+
+def test_relapse_samples_are_compared_only_by_what_comes_after(omics, finished, tmp_path):
+    """Who was sampled at relapse has relapsed: how soon is no consequence of what was measured then."""
+    tree = cohort.open(finished / "prepared.zarr", noun="prepared")
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    nodes["/clinical"] = nodes["/clinical"].assign_attrs(timepoint="relapse")
+    cohort.save(type(tree).from_dict(nodes), tmp_path / "p.zarr", Provenance("prepared"))
+    made = omics("subtypes", "--reference", finished / "subtypes.zarr", tmp_path / "p.zarr", tmp_path / "r.zarr")
+    assert made.exit_code == 0, made.stderr
+    assert {row["endpoint"] for row in info(omics, tmp_path / "r.zarr")["tests"]} == {"after_relapse"}
+
+
+def test_relapse_groups_that_cannot_be_sought_are_refused_before_clustering(omics, finished, tmp_path, monkeypatch):
+    tree = cohort.open(finished / "factors.zarr", noun="factors")
+    clinical = cohort.node(tree, "clinical").compute()
+    event = clinical["event"].to_numpy().copy()
+    relapsed = np.flatnonzero(event == 1)
+    event[relapsed[6:]] = 0
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    nodes["/clinical"] = clinical.assign(event=("sample", event))
+    cohort.save(type(tree).from_dict(nodes), tmp_path / "factors.zarr", Provenance("factors"))
+    monkeypatch.setattr(Subtypes, "fit", None)  # it does not come to that
+    made = omics("subtypes", tmp_path / "factors.zarr", tmp_path / "s.zarr", "--relapse-groups")
+    assert made.exit_code == 3
+    assert "leave the relapse groups out" in made.stderr
