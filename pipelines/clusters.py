@@ -15,6 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from omics import cohort, outcome, predict
 from omics import subtypes as clustering
 from omics.artefact import digest, read_manifest
+from omics.columns import is_numeric
 from omics.factors import MOFA
 from omics.prepare import Recipe
 from omics.schema import DataError, UsageError, describe, view_names
@@ -115,7 +116,20 @@ def _used(model: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes)
             "all factors are constant", where="/factors", fix="learn them from other layers or with more features"
         )
     scores = factors.assign(explained=variance["r2"].mean("view")).isel(factor=chosen)
-    columns = settings.exclude or ()
+    columns = list(dict.fromkeys(settings.exclude or ()))
+    _refuse_excluded(columns, clinical.reindex(scores.indexes["sample"]))
+    table = clustering.factor_associations(table_of(scores["score"]), clinical, columns)
+    followers = clustering.following(table)
+    kept = ~scores.indexes["factor"].isin(followers)
+    if not kept.any():
+        raise DataError(
+            f"every factor follows {', '.join(columns)}", where="/factors", fix="take the batch off in omics prepare"
+        )
+    return scores.isel(factor=kept), table.assign(excluded=table["factor"].isin(followers).astype(int))
+
+
+def _refuse_excluded(columns: Sequence[str], clinical: pd.DataFrame) -> None:
+    """Refuse columns that factors cannot, or must not, be left out for."""
     absent = sorted(set(columns) - set(clinical.columns))
     if absent:
         raise UsageError(
@@ -128,14 +142,13 @@ def _used(model: xr.DataTree, clinical: pd.DataFrame, settings: config.Subtypes)
             where="--exclude",
             fix="leave it out: subtypes chosen by outcome could not be compared in outcome",
         )
-    table = clustering.factor_associations(table_of(scores["score"]), clinical, columns)
-    followers = clustering.following(table)
-    kept = ~scores.indexes["factor"].isin(followers)
-    if not kept.any():
-        raise DataError(
-            f"every factor follows {', '.join(columns)}", where="/factors", fix="take the batch off in omics prepare"
-        )
-    return scores.isel(factor=kept), table.assign(excluded=table["factor"].isin(followers).astype(int))
+    for name in columns:
+        known = clinical[name].dropna()
+        if known.nunique() < 2 or (not is_numeric(known) and known.is_unique):
+            what = "has a value of its own for every patient" if known.nunique() > 1 else "has no two values"
+            raise UsageError(
+                f"{name} {what}: no factor can follow it", where="--exclude", fix=f"leave out {name}, or mend the table"
+            )
 
 
 def _from_fewer_features(

@@ -15,7 +15,7 @@ import pandas as pd
 import xarray as xr
 
 from omics import cohort
-from omics.artefact import read_manifest, read_run
+from omics.artefact import read_manifest, read_run, verify
 from omics.schema import EVENT_CODES, view_names
 from pipelines import summary_subtypes
 from pipelines.tables import Row as Figures
@@ -47,8 +47,12 @@ def summarise(path: Path) -> Figures:
     manifest = read_manifest(path)
     figures: Figures = {"noun": manifest["noun"], "created": read_run(path)["created"]}
     figures.update({key: manifest[key] for key in ("digest", "inputs", "parameters")})
-    stored = manifest["noun"] in _FIGURES
-    figures.update(_FIGURES[manifest["noun"]](cohort.open(path)) if stored else _tables(path))
+    try:
+        stored = manifest["noun"] in _FIGURES
+        figures.update(_FIGURES[manifest["noun"]](cohort.open(path)) if stored else _tables(path))
+    except ValueError:  # of zarr, where a chunk does not have its checksum; hashes name the file
+        verify(path, hashes=True)
+        raise
     return _without_nan(figures)
 
 

@@ -175,6 +175,8 @@ def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
     [
         (("--exclude", "moon"), 2, "no clinical column moon"),
         (("--exclude", "site,event"), 2, "event is part of the outcome"),
+        (("--exclude", "site,constant"), 2, "constant has no two values"),
+        (("--exclude", "own"), 2, "own has a value of its own for every patient"),
         (("--algorithm", "snf"), 2, "snf fuses layers"),
         (("--also", "nemo"), 2, "--prepared"),
         (("--also", "nemo", "--exclude", "site", "--prepared", PREPARED), 2, "nemo clusters on layers"),
@@ -186,8 +188,17 @@ def test_layers_of_other_patients_are_refused(omics, finished, tmp_path):
     ],
 )
 def test_wrong_settings_are_refused(omics, finished, tmp_path, arguments, code, words):
+    tree = cohort.open(finished / "factors.zarr", noun="factors")
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    samples = nodes["/clinical"].indexes["sample"].to_numpy(dtype=object)
+    more = {"own": ("sample", samples), "constant": ("sample", np.full(len(samples), "one", dtype=object))}
+    cohort.save(
+        type(tree).from_dict({**nodes, "/clinical": nodes["/clinical"].assign(more)}),
+        tmp_path / "f.zarr",
+        Provenance("factors"),
+    )
     there = [finished / "prepared.zarr" if one is PREPARED else one for one in arguments]
-    result = omics("subtypes", finished / "factors.zarr", tmp_path / "s.zarr", *there)
+    result = omics("subtypes", tmp_path / "f.zarr", tmp_path / "s.zarr", *there)
     assert result.exit_code == code
     assert words in result.stderr
     assert not (tmp_path / "s.zarr").exists()

@@ -266,6 +266,8 @@ def test_a_damaged_input_is_refused_before_the_work_and_named(omics, finished, t
     assert result.exit_code == 6
     assert str(chunk) in result.stderr
     assert files(tmp_path) == {"c.zarr"}
+    shown = omics("info", copy)  # reads only what it shows
+    assert (shown.exit_code, str(chunk) in shown.stderr) == ((0, False) if "value" in array else (6, True))
     with pytest.raises(ValueError, match="checksum"):  # and whoever reads without us sees it as well
         xr.open_datatree(copy)[array].load()
 
