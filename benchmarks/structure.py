@@ -35,7 +35,7 @@ SEPARATIONS = (2.0, 3.0, 4.0, 6.0, 8.0, 10.0)
 KINDS = ("normal", "skewed", "heavy", "curved")
 #: Settings of the search for subtypes, smaller than the default ones, and the smallest ones that work.
 SEARCH: dict[str, Any] = {"max_subtypes": 10, "n_resamples": 30, "n_null": 59}
-SMOKE: dict[str, Any] = {"max_subtypes": 4, "n_resamples": 6, "n_null": 19}
+SMOKE: dict[str, Any] = {"max_subtypes": 4, "n_resamples": 6, "n_null": 39}
 
 
 def _drawn(curve: pd.DataFrame, file: Path) -> None:

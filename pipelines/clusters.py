@@ -22,7 +22,7 @@ from omics.schema import DataError, UsageError, describe, view_names
 from pipelines import config
 
 #: Cohorts without clusters of other algorithms, whose figures stand beside, and of a replication.
-OTHERS_NULL, REPLICATION_NULL = 19, 200
+OTHERS_NULL, REPLICATION_NULL = 39, 200
 #: Genes that subtypes are compared by: at most, and the share and number of patients in whom each is mutated.
 MOST_GENES, LEAST_MUTATED, FEWEST_MUTATED = 40, 0.02, 5
 #: Share of the features of each layer from which factors are learnt again, and the last entry of the seed.

@@ -150,7 +150,7 @@ class Subtypes:
     )
     max_subtypes: int = setting(10, "Largest number of subtypes tried.", minimum=2)
     resamples: int = setting(50, "Resamples by which stability is measured.", minimum=2)
-    null_sets: int = setting(99, "Cluster-free data sets; fewer than 19 could not reach p <= 0.05.", minimum=19)
+    null_sets: int = setting(99, "Cluster-free data sets; fewer than 39 could not reach p <= 0.025.", minimum=39)
     refits: int = setting(
         5, "Times that factors are learnt again without a fifth of the features; needs the prepared cohort.", minimum=0
     )

@@ -32,7 +32,7 @@ def ingested(folder: Path, **sizes: object) -> Path:
 
 def clustered(folder: Path) -> Path:
     """The first steps of ``omics demo``, with its settings and fewer cluster-free data sets."""
-    quick = config.Subtypes(**{**SETTINGS["subtypes"], "null_sets": 19})
+    quick = config.Subtypes(**{**SETTINGS["subtypes"], "null_sets": 39})
     steps.prepare(folder / "cohort.zarr", folder / "prepared.zarr", config.Prepare(**SETTINGS["prepare"]))
     steps.factors(folder / "prepared.zarr", folder / "factors.zarr", config.Factors(**SETTINGS["factors"]), seed=SEED)
     steps.subtypes(folder / "factors.zarr", folder / "subtypes.zarr", quick, seed=SEED)

@@ -28,10 +28,12 @@ from omics.subtypes.standard import checked, importance, in_order, informative, 
 VALID = 0.75
 #: At this mean Jaccard index or below, a subtype is not the same one in other draws of patients (Hennig 2007).
 DISSOLVED = 0.5
-#: Level of the tests against the cluster-free null.
+#: Level of the tests of one number of clusters against the cluster-free null.
 LEVEL = 0.05
-#: The same where no number has valid clusters only: one of twenty null cohorts would be too many without that support.
-STRICT_LEVEL = 0.01
+#: Level of the test of structure: the correlations of the null are not all that may hold of data without clusters, and
+#: in curved clouds of points it rejects more often than it should. Without a number of clusters that are all valid it
+#: needs to be clearer still.
+CLAIM_LEVEL, STRICT_LEVEL = 0.025, 0.01
 #: A difference in mean adjusted Rand index that is within what other subsamples would give, and the same as a share of
 #: what the larger index lacks to 1: the less stable clusters are, the less sure is how stable.
 ABOUT_AS_STABLE, SHARE_OF_LACK = 0.03, 0.25
@@ -44,7 +46,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
     than they vary are left out, unless all are. With ``n_subtypes=None`` the stability of each number of clusters,
     the mean adjusted Rand index over subsamples of the patients, is compared with that in cluster-free data of the
     same correlations, skew and tails. There is one subtype, "no structure", where the numbers together do not
-    exceed these (p > 0.05), or not clearly (p > 0.01) and no number that does has stable clusters only (mean
+    exceed these (p > 0.025), or not clearly (p > 0.01) and no number that does has stable clusters only (mean
     Jaccard index of at least 0.75). Else a number is near the best if it exceeds the cluster-free data, none of its
     clusters dissolves (mean Jaccard index above 0.5), and its stability is within 0.03, or a quarter of what it
     lacks to 1, of the largest among these. Of the numbers near the best the largest with stable clusters only is
@@ -61,7 +63,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
     n_resamples : int
         Subsamples of the patients for each number.
     n_null : int
-        Cluster-free data sets; at least 19, or no p-value would be 0.05, and 99 for one of 0.01.
+        Cluster-free data sets; at least 39, or no p-value would be 0.025, and 99 for one of 0.01.
     random_state : int
         Seed.
 
@@ -186,7 +188,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
             raise UsageError(f"no algorithm {self.algorithm!r}", fix=f"choose among {', '.join(ALGORITHMS)}")
         if ALGORITHMS[self.algorithm].layers and not layers:
             raise UsageError(f"{self.algorithm} fuses layers, and was given none", fix="give the prepared layers too")
-        fewest_null = round(1 / LEVEL) - 1 if self.n_subtypes is None else 1  # with fewer, no p-value is small enough
+        fewest_null = (
+            round(1 / CLAIM_LEVEL) - 1 if self.n_subtypes is None else 1
+        )  # with fewer, no p-value is small enough
         least_of = {"n_subtypes": 1, "max_subtypes": 2, "n_resamples": 2, "n_null": fewest_null, "random_state": 0}
         for name, least in least_of.items():
             value = getattr(self, name)
@@ -394,7 +398,7 @@ def _choose(measured: stability.Comparison) -> int:
     """
     beats = measured.p_rand <= LEVEL
     valid, kept = beats & (measured.weakest >= VALID), beats & (measured.weakest > DISSOLVED)
-    if measured.p_overall > (LEVEL if valid.any() else STRICT_LEVEL):
+    if measured.p_overall > (CLAIM_LEVEL if valid.any() else STRICT_LEVEL):
         return 1
     if not kept.any():
         return 1

@@ -18,7 +18,7 @@ from omics.schema import NODES, DataError, UsageError, check
 from omics.subtypes import ALGORITHMS, Subtypes, agreement, clustering
 from omics.subtypes.stability import Comparison, Stability
 
-QUICK = {"max_subtypes": 5, "n_resamples": 10, "n_null": 19}
+QUICK = {"max_subtypes": 5, "n_resamples": 10, "n_null": 39}
 
 
 def factors(score: np.ndarray, sd: float | np.ndarray = 0.1) -> xr.Dataset:
@@ -72,12 +72,12 @@ def fitted(truth) -> Subtypes:
 def test_planted_subtypes_are_found(truth, fitted):
     assert fitted.n_subtypes_ == 4
     assert adjusted_rand_score(truth[1], fitted.labels_) > 0.95
-    assert fitted.p_value_ == 0.05
+    assert fitted.p_value_ == 0.025
     chosen = fitted.stability_.sel(n_subtypes=4)
     assert chosen["stability"] > chosen["null_upper"]
     assert chosen["weakest"] == fitted.model_["jaccard"].min() > 0.75
     assert chosen["pac"] < chosen["pac_null"]
-    assert chosen["pac_p_value"] == 0.05
+    assert chosen["pac_p_value"] == 0.025
     assert (fitted.model_["jaccard_p"] < 0.05).all()
     assert fitted.number_shares_[4] > 0.9
 
@@ -86,7 +86,7 @@ def test_planted_subtypes_are_found(truth, fitted):
 def test_no_structure_is_an_answer(kind):
     found = Subtypes(**QUICK).fit(cluster_free(kind, 1))
     assert found.n_subtypes_ == 1
-    assert found.p_value_ > 0.05
+    assert found.p_value_ > 0.025
     assert set(found.labels_) == {"S1"}
     assert (found.probability_.to_numpy() == 1).all()
 
@@ -331,7 +331,7 @@ def _changed(scores: xr.Dataset, factor: int, value: float, rows: slice = slice(
         ({}, lambda s: s.isel(sample=[0, 1, 1]), DataError, "duplicate sample id: P0001"),
         ({}, lambda s: s.drop_vars("score"), DataError, "'score'"),
         ({"n_subtypes": 0}, lambda s: s, UsageError, "n_subtypes is 0"),
-        ({"n_null": 18}, lambda s: s, UsageError, "n_null is 18"),
+        ({"n_null": 38}, lambda s: s, UsageError, "n_null is 38"),
         ({"n_resamples": 1}, lambda s: s, UsageError, "n_resamples is 1"),
         ({"random_state": -1}, lambda s: s, UsageError, "random_state is -1"),
         ({"random_state": None}, lambda s: s, UsageError, "random_state is None"),
@@ -401,13 +401,13 @@ def test_agreement_without_labels_is_an_empty_table(fitted):
 @pytest.mark.parametrize(
     ("weakest", "p_overall", "chosen"),
     [
-        ([0.9, 0.8, 0.6], 0.05, 3),  # the largest number that is valid and about as stable as the best
-        ([0.9, 0.8, 0.6], 0.06, 1),
-        ([0.7, 0.7, 0.6], 0.05, 1),  # none is valid: at the usual level that is no structure
+        ([0.9, 0.8, 0.6], 0.025, 3),  # the largest number that is valid and about as stable as the best
+        ([0.9, 0.8, 0.6], 0.03, 1),
+        ([0.7, 0.7, 0.6], 0.025, 1),  # none is valid: at the usual level that is no structure
         ([0.7, 0.7, 0.6], 0.01, 3),  # but where the null is beaten clearly, the largest about as stable as the best
-        ([0.9, 0.7, 0.6], 0.05, 2),  # of these, one that is valid comes first
-        ([0.4, 0.4, 0.9], 0.05, 4),  # one that dissolves is no measure of the best, however stable the others are
-        ([0.6, 0.4, 0.9], 0.05, 2),  # a valid one does not count if another is much more stable on the whole
+        ([0.9, 0.7, 0.6], 0.025, 2),  # of these, one that is valid comes first
+        ([0.4, 0.4, 0.9], 0.025, 4),  # one that dissolves is no measure of the best, however stable the others are
+        ([0.6, 0.4, 0.9], 0.025, 2),  # a valid one does not count if another is much more stable on the whole
         ([0.4, 0.5, 0.3], 0.01, 1),  # all dissolve: nothing that could be named
     ],
 )
@@ -437,7 +437,7 @@ def chosen_of(rand: list[float], weakest: list[float], p_overall: float) -> int:
 @pytest.mark.parametrize("n_subtypes", range(2, 9))
 def test_the_right_number_over_seeds(n_subtypes):
     scores, label = planted(40 + n_subtypes, n_subtypes=n_subtypes, n=360, separation=10, n_noise=6)
-    found = Subtypes(n_null=19).fit(scores)
+    found = Subtypes(n_null=39).fit(scores)
     assert found.n_subtypes_ == n_subtypes
     assert adjusted_rand_score(label, found.labels_) >= 0.9
 

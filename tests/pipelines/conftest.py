@@ -23,7 +23,7 @@ n_factors = 4
 [subtypes]
 n_subtypes = 3
 resamples = 3
-null_sets = 19
+null_sets = 39
 refits = 1
 [evaluate]
 n_folds = 2

@@ -16,7 +16,7 @@ from pipelines import config
 
 #: Stands for the prepared cohort in lists of arguments.
 PREPARED = "PREPARED"
-QUICK = ("--n-subtypes", 3, "--resamples", 3, "--null-sets", 19)
+QUICK = ("--n-subtypes", 3, "--resamples", 3, "--null-sets", 39)
 
 
 def info(omics, path: Path) -> dict:
