@@ -188,9 +188,8 @@ class Subtypes(ClusterMixin, BaseEstimator):
             raise UsageError(f"no algorithm {self.algorithm!r}", fix=f"choose among {', '.join(ALGORITHMS)}")
         if ALGORITHMS[self.algorithm].layers and not layers:
             raise UsageError(f"{self.algorithm} fuses layers, and was given none", fix="give the prepared layers too")
-        fewest_null = (
-            round(1 / CLAIM_LEVEL) - 1 if self.n_subtypes is None else 1
-        )  # with fewer, no p-value is small enough
+        # where the number is to be chosen, no p-value is small enough with fewer
+        fewest_null = round(1 / CLAIM_LEVEL) - 1 if self.n_subtypes is None else 1
         least_of = {"n_subtypes": 1, "max_subtypes": 2, "n_resamples": 2, "n_null": fewest_null, "random_state": 0}
         for name, least in least_of.items():
             value = getattr(self, name)
