@@ -16,6 +16,8 @@ from omics.schema import EVENT_CODES, DataError
 _CODES = {name: code for code, name in EVENT_CODES.items()}
 CENSORED = _CODES["censored"]
 RELAPSE = _CODES["relapse"]
+#: A share this near to 1 is 1, but for sums in another order; its logarithm would be rounding error only.
+_ROUNDING = 1e-12
 
 
 class RiskTable(NamedTuple):
@@ -223,8 +225,8 @@ def _curve(
 
 
 def _interval(estimate: np.ndarray, variance: np.ndarray, confidence: float) -> tuple[np.ndarray, np.ndarray]:
-    """Interval on the log(-log p) scale: ``p ** exp(-+ z se / (p log p))``, NaN where p is 0 or 1."""
-    inside = (estimate > 0) & (estimate < 1)
+    """Interval on the log(-log p) scale: ``p ** exp(-+ z se / (p log p))``, NaN where p is 0, or 1 but for rounding."""
+    inside = (estimate > 0) & (estimate < 1 - _ROUNDING)
     p = np.where(inside, estimate, np.nan)
     half_width = ndtri(0.5 + confidence / 2.0) * np.sqrt(variance) / np.abs(p * np.log(p))
     return p ** np.exp(half_width), p ** np.exp(-half_width)
