@@ -1,10 +1,8 @@
-"""The variables of the stores of subtypes, and what those of a replication say of patients who are in both cohorts."""
+"""The variables of the stores of subtypes and of their replication."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-import pandas as pd
 
 from omics._schema_variables import ESTIMATE, Variable, optional, row
 
@@ -257,56 +255,3 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("stayed", "float", "share of the patients of the first subtype who stayed"),
     ),
 }
-
-# --- patients who are in both cohorts of a replication: said by several rooms, which may not import each other --------
-
-#: A larger share of the patients, or of those of a subtype, who are in the reference too leaves no other cohort.
-MANY_SHARED = 0.1
-
-
-def shared_warning(moves: pd.DataFrame | None) -> str:
-    """What must be said where patients are in the reference too; no full stop.
-
-    Parameters
-    ----------
-    moves : pandas.DataFrame or None
-        ``NODES["moves"]`` of a replication.
-
-    Returns
-    -------
-    str
-        Empty where no patient is.
-    """
-    n = 0 if moves is None or moves.empty else int(moves["n"].sum())
-    who = "1 patient is" if n == 1 else f"{n:,} patients are"
-    return f"{who} in the reference too: what is said of them is no replication" if n else ""
-
-
-def withheld(table: pd.DataFrame, moves: pd.DataFrame | None) -> pd.DataFrame:
-    """Take back the verdict of subtypes that were looked for in the patients from whom they come.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        ``NODES["replication"]``.
-    moves : pandas.DataFrame or None
-        ``NODES["moves"]`` of the same replication, or None where no patient is in the reference.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The same with ``replicates`` -1, and a ``verdict`` that says why, where more than a tenth of all patients, or of
-        those assigned to the subtype, are in the reference too.
-    """
-    if moves is None or moves.empty:
-        return table
-    shared, n = int(moves["n"].sum()), int(table["n"].sum())  # every patient is nearest to one subtype
-    own = moves.groupby("to")["n"].sum().reindex(table["subtype"], fill_value=0).to_numpy()
-    everywhere = shared > MANY_SHARED * n
-    taken = (table["replicates"] >= 0) & (everywhere | (own > MANY_SHARED * table["assigned"]))
-    table = table.astype({"verdict": object})
-    for i in table.index[taken]:
-        row, here = table.loc[i], own[table.index.get_loc(i)]
-        of = f"{shared:,} of {n:,} patients" if everywhere else f"{here:,} of {row['assigned']:,} assigned to it"
-        table.loc[i, "verdict"] = f"{row['subtype']} cannot be judged: {of} are in the reference too"
-    return table.assign(replicates=table["replicates"].mask(taken, -1))

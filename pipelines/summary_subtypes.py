@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from omics import cohort
-from omics._schema_subtypes import shared_warning, withheld
+from omics.report.replication import shared_warning
 from pipelines.tables import Row, records
 
 #: Above this p-value of structure, subtypes that were asked for carry a warning.
@@ -138,8 +138,6 @@ def replication(tree: xr.DataTree) -> Row:
     shown = ("replication_overall", "tests", "moves", "adjusted_tests")
     tables = {name: records(tree, name) for name in ("replication", *shown) if name in tree.children}
     moves = pd.DataFrame(tables.get("moves", []))
-    judged = withheld(pd.DataFrame(tables["replication"]), moves).to_dict("records")
-    tables["replication"] = [{str(name): value for name, value in row.items()} for row in judged]
     verdicts = [row.pop("verdict") for row in tables["replication"]]
     for one in tables.get("moves", []):
         del one["patients"]

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from omics._schema_subtypes import shared_warning, withheld
 from omics.report import outcomes, reading
 from omics.report.content import Part, Remark, Row, Section, Table
 from omics.report.reading import Artefacts, records
@@ -97,7 +96,7 @@ def _made_of_others(table: pd.DataFrame, label: pd.Series, manifests: Mapping[st
 
 
 def _verdicts(tree: xr.DataTree | None) -> list[Part]:
-    table = _judged(tree)
+    table = read(tree, "replication")
     if table is None:
         return []
     rows: list[Row] = [
@@ -119,12 +118,6 @@ def _verdicts(tree: xr.DataTree | None) -> list[Part]:
         parts.append(Remark(f"Not replicated: {listing([clean(name, 40) for name in failed['subtype']])}.", True))
     unclear = [sentence(said) for said in table.loc[table["replicates"] < 0, "verdict"] if said]
     return [*parts, *([Remark(" ".join(unclear))] if unclear else [])]
-
-
-def _judged(tree: xr.DataTree | None) -> pd.DataFrame | None:
-    """The verdicts, but for those on the patients from whom the subtypes come: an older artefact may have them."""
-    table = read(tree, "replication")
-    return None if table is None else withheld(table, read(tree, "moves"))
 
 
 def _overall(tree: xr.DataTree | None) -> list[Part]:
@@ -194,7 +187,7 @@ def verdict(
     manifests: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> str:
     """How many subtypes replicate, and in whom, in a sentence or two; or that they are not those of the page."""
-    table, overall = _judged(tree), read(tree, "replication_overall")
+    table, overall = read(tree, "replication"), read(tree, "replication_overall")
     if table is None:
         return ""
     other = other_reference(tree, subtypes, manifests)
@@ -207,3 +200,21 @@ def verdict(
         f"Of {count(len(table), 'subtype')} looked for in another cohort{n}, {n_yes} "
         f"replicate{f'; {unclear} cannot be judged' if unclear else ''}.{f' {shared}.' if shared else ''}"
     )
+
+
+def shared_warning(moves: pd.DataFrame | None) -> str:
+    """What must be said where patients are in the reference too; no full stop.
+
+    Parameters
+    ----------
+    moves : pandas.DataFrame or None
+        ``NODES["moves"]`` of a replication.
+
+    Returns
+    -------
+    str
+        Empty where no patient is.
+    """
+    n = 0 if moves is None or moves.empty else int(moves["n"].sum())
+    who = "1 patient is" if n == 1 else f"{n:,} patients are"
+    return f"{who} in the reference too: what is said of them is no replication" if n else ""

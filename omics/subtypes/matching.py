@@ -23,6 +23,8 @@ UNASSIGNED = "unassigned"
 SAME = 0.5
 #: Share of the patients of a subtype who are within its limit.
 WITHIN = 0.99
+#: A larger share of the patients, or of those of a subtype, who are in the reference too leaves no other cohort.
+MANY_SHARED = 0.1
 
 
 def match(labels: pd.Series, reference: pd.Series) -> dict[str, str]:
@@ -195,3 +197,33 @@ def _named(
     by_size = [names[i] for i in np.lexsort((np.array(names), -size))]
     new = {name: next(fresh) for name in by_size if name not in partner}
     return {name: partner.get(name) or new[name] for name in names}
+
+
+def withheld(table: pd.DataFrame, moves: pd.DataFrame | None) -> pd.DataFrame:
+    """Take back the verdict of subtypes that were looked for in the patients from whom they come.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        ``NODES["replication"]``.
+    moves : pandas.DataFrame or None
+        ``NODES["moves"]`` of the same replication, or None where no patient is in the reference.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The same with ``replicates`` -1, and a ``verdict`` that says why, where more than a tenth of all patients, or of
+        those assigned to the subtype, are in the reference too.
+    """
+    if moves is None or moves.empty:
+        return table
+    shared, n = int(moves["n"].sum()), int(table["n"].sum())  # every patient is nearest to one subtype
+    own = moves.groupby("to")["n"].sum().reindex(table["subtype"], fill_value=0).to_numpy()
+    everywhere = shared > MANY_SHARED * n
+    taken = (table["replicates"] >= 0) & (everywhere | (own > MANY_SHARED * table["assigned"]))
+    table = table.astype({"verdict": object})
+    for i in table.index[taken]:
+        row, here = table.loc[i], own[table.index.get_loc(i)]
+        of = f"{shared:,} of {n:,} patients" if everywhere else f"{here:,} of {row['assigned']:,} assigned to it"
+        table.loc[i, "verdict"] = f"{row['subtype']} cannot be judged: {of} are in the reference too"
+    return table.assign(replicates=table["replicates"].mask(taken, -1))

@@ -24,12 +24,11 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
 from threadpoolctl import threadpool_limits
 
-from omics._schema_subtypes import withheld
 from omics.blocks import each
 from omics.schema import DataError, UsageError
 from omics.subtypes.assignment import Patients, Reference, assign, groups, most_probable
 from omics.subtypes.clustering import Subtypes
-from omics.subtypes.matching import UNASSIGNED
+from omics.subtypes.matching import UNASSIGNED, withheld
 
 #: Level of the test against cohorts without clusters.
 LEVEL = 0.05

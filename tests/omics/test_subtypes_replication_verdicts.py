@@ -11,10 +11,11 @@ import pytest
 import xarray as xr
 from sklearn.metrics import adjusted_rand_score
 
-from omics._schema_subtypes import shared_warning, withheld
+from omics.report.replication import shared_warning
 from omics.subtypes import Subtypes
 from omics.subtypes import replication as room
 from omics.subtypes.assignment import assign
+from omics.subtypes.matching import withheld
 from omics.subtypes.replication import replicate
 from tests.omics.test_subtypes_replication import World, factors, fitted
 

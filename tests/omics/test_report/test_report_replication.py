@@ -12,6 +12,7 @@ from omics.cohort import from_table
 from omics.report import page
 from omics.report.reading import Artefacts
 from omics.report.replication import replication_section, verdict
+from omics.subtypes.matching import withheld
 from pipelines import summary_subtypes
 from tests.interpreted import make_replication
 
@@ -28,9 +29,11 @@ def made(subtypes: xr.DataTree, n_shared: int = 0, drop: str = "") -> xr.DataTre
     table = tree["replication"].to_dataset().to_dataframe()
     share = label.value_counts(normalize=True).reindex(names).to_numpy()
     table = table.assign(share_reference=share, assigned=28, replicates=1, verdict="")
-    tree["replication"] = xr.DataTree(from_table(table[table["subtype"] != drop]))
     moves = pd.DataFrame({"from": names[0], "to": [names[0]], "n": n_shared, "patients": "P1", "stayed": 1.0})
-    tree["moves"] = xr.DataTree(from_table(moves if n_shared else moves.iloc[:0]))
+    moves = moves if n_shared else moves.iloc[:0]
+    judged = withheld(table.reset_index(drop=True), moves)  # as it is stored
+    tree["replication"] = xr.DataTree(from_table(judged[judged["subtype"] != drop]))
+    tree["moves"] = xr.DataTree(from_table(moves))
     return tree
 
 
