@@ -185,7 +185,7 @@ class Run:
         )
         try:
             return self._iterate()
-        except BaseException:
+        except BaseException:  # Ctrl-C and SIGTERM too: what is kept then must be a whole iteration
             self.iteration, self.fits, self.state, self.sweep.learned, self.journals, self.ended = before
             raise
 
