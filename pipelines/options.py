@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -46,6 +47,22 @@ class Files(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
         """Split the text."""
         return tuple(Path(part.strip()) for part in value.split(",")) if isinstance(value, str) else tuple(value)
+
+
+class Listed(click.Option):
+    """An option of values with commas between, which may be given again: it adds, as the last would hide the others."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{**kwargs, "multiple": True})
+
+    def value_from_envvar(self, ctx: click.Context) -> tuple[str, ...] | None:
+        """The text of the variable as it is: click would split it at spaces, which names may have."""
+        text = self.resolve_envvar_value(ctx)
+        return None if text is None else (text,)
+
+    def process_value(self, ctx: click.Context, value: Any) -> tuple[Any, ...] | None:
+        """All values as one tuple, or None if there is none."""
+        return tuple(chain.from_iterable(super().process_value(ctx, value))) or None
 
 
 class NumbersType(click.ParamType):
@@ -220,6 +237,8 @@ def _names(name: str, hint: Any) -> tuple[str, str]:
 def _declaration(spec: Any, hint: Any) -> dict[str, Any]:
     meaning, metavar = spec.metadata["meaning"], spec.metadata["metavar"]
     declared: dict[str, Any] = {"default": spec.default, "help": meaning, "type": _type(spec, value_type(hint))}
+    if isinstance(declared["type"], Names | Files):
+        declared["cls"] = Listed
     if metavar or value_type(hint) is Path:
         declared["metavar"] = metavar or "FILE"
     return declared

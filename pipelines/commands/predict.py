@@ -27,7 +27,11 @@ from pipelines import cluster, options, patient, steps
 )
 @click.option("--sample", metavar="ID", help="Whom the page is of; needed where there are several patients.")
 @click.option(
-    "--tables", metavar="TSV,...", type=options.Files(), help="Knowledge tables of your own for the page, like ours."
+    "--tables",
+    cls=options.Listed,
+    metavar="TSV,...",
+    type=options.Files(),
+    help="Knowledge tables of your own for the page, like ours.",
 )
 @options.overwrite
 @options.computing("threads")

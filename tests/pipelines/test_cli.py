@@ -11,9 +11,11 @@ import time
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from omics.schema import DataError, EnvironmentFault, IntegrityError, TryAgain, UsageError
 from pipelines import cli as command_line
+from pipelines.config import Prepare
 
 
 def run(*arguments: str, **more: object) -> subprocess.CompletedProcess[str]:
@@ -103,6 +105,26 @@ def test_every_command_declares_an_option_once(omics):
         command = command_line.cli.get_command(click.Context(command_line.cli), name)
         spelled = [spelling for parameter in command.params for spelling in parameter.opts]
         assert len(spelled) == len(set(spelled)), name
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable", "expected"),
+    [
+        ((), None, None),
+        (("--mask", "chrX,chrY"), None, ("chrX", "chrY")),
+        (("--mask", "chrX", "--mask", "chrY, cg1"), None, ("chrX", "chrY", "cg1")),
+        ((), "chr X,chrY", ("chr X", "chrY")),
+        (("--mask", "chrX"), "chrY", ("chrX",)),
+    ],
+)
+def test_a_list_may_be_given_in_parts(arguments, variable, expected):
+    @command_line.importlib.import_module("pipelines.options").settings(Prepare)
+    def show(settings: Prepare) -> None:
+        assert settings == Prepare(mask=expected)
+
+    environment = {"X_MASK": variable} if variable else {}
+    run_alone = CliRunner(env=environment).invoke(click.command()(show), arguments, auto_envvar_prefix="X")
+    assert run_alone.exit_code == 0, run_alone.output
 
 
 def test_usage_errors_exit_2(omics):
