@@ -30,10 +30,10 @@ VALID = 0.75
 DISSOLVED = 0.5
 #: Level of the tests of one number of clusters against the cluster-free null.
 LEVEL = 0.05
-#: Level of the test of structure: the correlations of the null are not all that may hold of data without clusters, and
-#: in curved clouds of points it rejects more often than it should. Without a number of clusters that are all valid it
-#: needs to be clearer still.
-CLAIM_LEVEL, STRICT_LEVEL = 0.025, 0.01
+#: Level of the test of structure, by the mean Jaccard index of the weakest cluster. The correlations of the null are not
+#: all that may hold of data without clusters: in curved clouds of points the test rejects more often than it should.
+#: Their pieces are valid clusters, but hardly as stable as ones that lie apart; what is not even valid must be clearer.
+CLAIM_LEVELS = {0.95: 0.05, VALID: 0.025, 0.0: 0.01}
 #: A difference in mean adjusted Rand index that is within what other subsamples would give, and the same as a share of
 #: what the larger index lacks to 1: the less stable clusters are, the less sure is how stable.
 ABOUT_AS_STABLE, SHARE_OF_LACK = 0.03, 0.25
@@ -45,12 +45,13 @@ class Subtypes(ClusterMixin, BaseEstimator):
     By default a Gaussian mixture with a shared covariance on standardised factors; factors that are more uncertain
     than they vary are left out, unless all are. With ``n_subtypes=None`` the stability of each number of clusters,
     the mean adjusted Rand index over subsamples of the patients, is compared with that in cluster-free data of the
-    same correlations, skew and tails. There is one subtype, "no structure", where the numbers together do not
-    exceed these (p > 0.025), or not clearly (p > 0.01) and no number that does has stable clusters only (mean
-    Jaccard index of at least 0.75). Else a number is near the best if it exceeds the cluster-free data, none of its
-    clusters dissolves (mean Jaccard index above 0.5), and its stability is within 0.03, or a quarter of what it
-    lacks to 1, of the largest among these. Of the numbers near the best the largest with stable clusters only is
-    taken, or else the largest; there is one subtype if there is no such number.
+    same correlations, skew and tails. There is structure where the numbers together exceed these (p <= 0.05) and
+    all clusters of one that does are as good as unchanged in other draws (mean Jaccard index of at least 0.95);
+    where these are stable (0.75) p <= 0.025 is needed, or else p <= 0.01. A number is near the best if it exceeds
+    the cluster-free data, none of its clusters dissolves (mean Jaccard index above 0.5), and its stability is
+    within 0.03, or a quarter of what it lacks to 1, of the largest among these. Of the numbers near the best the
+    largest with stable clusters only is taken, or else the largest; there is one subtype, "no structure", if there
+    is no such number.
 
     Parameters
     ----------
@@ -188,8 +189,8 @@ class Subtypes(ClusterMixin, BaseEstimator):
             raise UsageError(f"no algorithm {self.algorithm!r}", fix=f"choose among {', '.join(ALGORITHMS)}")
         if ALGORITHMS[self.algorithm].layers and not layers:
             raise UsageError(f"{self.algorithm} fuses layers, and was given none", fix="give the prepared layers too")
-        # where the number is to be chosen, no p-value is small enough with fewer
-        fewest_null = round(1 / CLAIM_LEVEL) - 1 if self.n_subtypes is None else 1
+        # where the number is to be chosen, no p-value of clusters that are just valid is small enough with fewer
+        fewest_null = round(1 / CLAIM_LEVELS[VALID]) - 1 if self.n_subtypes is None else 1
         least_of = {"n_subtypes": 1, "max_subtypes": 2, "n_resamples": 2, "n_null": fewest_null, "random_state": 0}
         for name, least in least_of.items():
             value = getattr(self, name)
@@ -391,15 +392,15 @@ def _most_probable(probability: pd.DataFrame) -> pd.Series:
 def _choose(measured: stability.Comparison) -> int:
     """The largest of the most stable numbers that beat the null; 1 if none does.
 
-    Where no number has valid clusters only, the null must be beaten more clearly. A larger number must be about as
+    The less stable the clusters are, the more clearly must the null be beaten. A larger number must be about as
     stable as the best: one wide cluster cut in two is more stable than chance, yet less so than the clusters
     themselves. Among those that are, the ones with valid clusters only come first.
     """
     beats = measured.p_rand <= LEVEL
     valid, kept = beats & (measured.weakest >= VALID), beats & (measured.weakest > DISSOLVED)
-    if measured.p_overall > (CLAIM_LEVEL if valid.any() else STRICT_LEVEL):
-        return 1
-    if not kept.any():
+    weakest = measured.weakest[beats].max(initial=0.0)
+    level = next(level for least, level in CLAIM_LEVELS.items() if weakest >= least)
+    if measured.p_overall > level or not kept.any():
         return 1
     most = measured.rand[kept].max()
     near = kept & (measured.rand >= most - max(ABOUT_AS_STABLE, SHARE_OF_LACK * (1 - most)))
