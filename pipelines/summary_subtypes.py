@@ -11,10 +11,9 @@ import xarray as xr
 
 from omics import cohort
 from omics.report.replication import shared_warning
+from omics.subtypes.clustering import LEVEL, level_of
 from pipelines.tables import Row, records
 
-#: Above this p-value of structure, subtypes that were asked for carry a warning.
-_LEVEL = 0.05
 #: A subtype of fewer patients carries a warning.
 _FEWEST = 5
 #: Tables that are shown whole, where the artefact has them.
@@ -32,7 +31,7 @@ def subtypes(tree: xr.DataTree) -> Row:
     return {
         **({"warnings": warnings} if warnings else {}),
         "n_subtypes": len(sizes),
-        "in_words": _in_words(len(sizes), summary),
+        "in_words": _in_words(len(sizes), summary, tree),
         "number_shares": summary["number_shares"],
         "algorithm": summary["algorithm"],
         **_left_out(tables.get("followed", [])),
@@ -51,7 +50,7 @@ def subtypes(tree: xr.DataTree) -> Row:
 
 def _warnings(sizes: Mapping[str, int], summary: Mapping[str, Any]) -> list[str]:
     said = []
-    if len(sizes) > 1 and summary["p_value"] > _LEVEL:
+    if len(sizes) > 1 and summary["p_value"] > LEVEL:
         said.append("as many clusters were asked for; they are no more stable than those of data without clusters")
     small = [f"{name} ({n})" for name, n in sizes.items() if n < _FEWEST]
     if small:
@@ -59,11 +58,15 @@ def _warnings(sizes: Mapping[str, int], summary: Mapping[str, Any]) -> list[str]
     return said
 
 
-def _in_words(n: int, summary: Mapping[str, Any]) -> str:
+def _in_words(n: int, summary: Mapping[str, Any], tree: xr.DataTree) -> str:
     p = f"p = {summary['p_value']:.2g}"
     if n == 1 and summary.get("n_subtypes") == 1:
         return "one group was asked for"
     if n == 1:
+        table = cohort.node(tree, "stability")
+        level = level_of(table["weakest"].to_numpy(), table["p_value"].to_numpy())
+        if level < summary["p_value"] <= LEVEL:
+            p += f"; of clusters as little stable as these p <= {level:g} is asked"
         return f"no structure: no number of clusters is both reproducible and beyond cluster-free data ({p})"
     chosen = "asked for" if summary.get("n_subtypes") else "chosen by stability"
     return f"{n} subtypes, {chosen}; against cluster-free data {p}"

@@ -30,9 +30,9 @@ VALID = 0.75
 DISSOLVED = 0.5
 #: Level of the tests of one number of clusters against the cluster-free null.
 LEVEL = 0.05
-#: Level of the test of structure, by the mean Jaccard index of the weakest cluster. The correlations of the null are not
-#: all that may hold of data without clusters: in curved clouds of points the test rejects more often than it should.
-#: Their pieces are valid clusters, but hardly as stable as ones that lie apart; what is not even valid must be clearer.
+#: Level of the test of structure, by the mean Jaccard index of the weakest cluster. The null keeps no more than margins
+#: and correlations: in curved clouds of points, which have no clusters either, the test rejects more often than it
+#: should. Their pieces are valid, but hardly as stable as clusters that lie apart; what is not valid must be clearer.
 CLAIM_LEVELS = {0.95: 0.05, VALID: 0.025, 0.0: 0.01}
 #: A difference in mean adjusted Rand index that is within what other subsamples would give, and the same as a share of
 #: what the larger index lacks to 1: the less stable clusters are, the less sure is how stable.
@@ -398,14 +398,26 @@ def _choose(measured: stability.Comparison) -> int:
     """
     beats = measured.p_rand <= LEVEL
     valid, kept = beats & (measured.weakest >= VALID), beats & (measured.weakest > DISSOLVED)
-    weakest = measured.weakest[beats].max(initial=0.0)
-    level = next(level for least, level in CLAIM_LEVELS.items() if weakest >= least)
-    if measured.p_overall > level or not kept.any():
+    if measured.p_overall > level_of(measured.weakest, measured.p_rand) or not kept.any():
         return 1
     most = measured.rand[kept].max()
     near = kept & (measured.rand >= most - max(ABOUT_AS_STABLE, SHARE_OF_LACK * (1 - most)))
     best = near & valid if (near & valid).any() else near
     return measured.numbers[np.flatnonzero(best)[-1]]
+
+
+def level_of(weakest: np.ndarray, p_rand: np.ndarray) -> float:
+    """Largest p-value of "no structure" at which some is claimed.
+
+    Parameters
+    ----------
+    weakest : numpy.ndarray, shape (number,)
+        Mean Jaccard index of the least stable cluster of each number of clusters.
+    p_rand : numpy.ndarray, shape (number,)
+        P-value of the stability of each number; those that exceed the cluster-free data count.
+    """
+    best = weakest[p_rand <= LEVEL].max(initial=0.0)
+    return next(level for least, level in CLAIM_LEVELS.items() if best >= least)
 
 
 def _shares(chosen: list[int]) -> dict[int, float]:

@@ -10,7 +10,6 @@ import pytest
 
 from omics.outcome import cox, fine_gray, logrank_test, proportional_hazards_test, transplant_intervals
 from omics.schema import DataError
-from pipelines import summary_subtypes
 from tests.aml import first_events
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -275,37 +274,3 @@ def test_rows_that_lack_a_covariate_are_counted():
     assert (fit.n, fit.n_missing) == (59, 1)
     with pytest.raises(DataError, match="ends before it begins"):
         cox(time, event, x[["a"]], entry=time + 1)
-
-
-# --- in words ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("row", "said"),
-    [
-        (
-            {"left_out": "subtype: it fails with it; nci_risk (one value); 3 of 9 patients (a covariate is missing)"},
-            "p = 0.03 beside mrd, age (subtype left out: it fails with it; nci_risk left out: one value) (5 events "
-            "of 9 patients)",
-        ),
-        (
-            {"remark": "5 events for 5 parameters: fewer than 5 for each; nothing of interest"},
-            "p = 0.03 beside mrd, age (5 events of 9 patients); beware: 5 events for 5 parameters: fewer than 5 for "
-            "each",
-        ),
-        (
-            {"p_value": np.nan, "covariates": "", "left_out": "a (one value)",
-             "remark": "not fitted: no covariate is left to adjust for: a (one value)"},
-            "not tested (5 events of 9 patients); not fitted: no covariate is left to adjust for: a (one value)",
-        ),
-        (
-            {"remark": "dropped for fewer than 5 events per parameter: wbc"},
-            "p = 0.03 beside mrd, age (5 events of 9 patients); dropped for fewer than 5 events per parameter: wbc; "
-            "name the most important first (--covariates): the last are dropped first",
-        ),
-    ],
-)  # fmt: skip
-def test_the_sentence_names_what_was_not_adjusted_for_and_warns(row, said):
-    given = {"endpoint": "relapse", "model": "cox", "adjusted": 1, "p_value": 0.03, "n": 9, "events": 5,
-             "covariates": "mrd, age", "strata": "", "left_out": "", "remark": np.nan} | row  # fmt: skip
-    assert summary_subtypes._beside_what_is_known([given]) == {"beside_what_is_known": [f"relapse: {said}"]}
