@@ -57,7 +57,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
     ),
     "tests": (
         row("endpoint", "text", "name of the endpoint"),
-        row("test", "text", "gray or logrank"),
+        row("test", "text", "gray or logrank; _permuted where a group expects fewer than five events"),
         row("statistic", "float", "chi-square statistic"),
         row("df", "integer", "degrees of freedom"),
         row("p_value", "float", "two-sided p-value"),
@@ -136,7 +136,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("endpoint", "text", "name of the endpoint"),
         row("solution", "text", "algorithm"),
         row("n_groups", "integer", "subtypes that are compared"),
-        row("test", "text", "gray, logrank, fisher or chi2"),
+        row("test", "text", "gray, logrank, each perhaps _permuted, fisher or chi2"),
         row("statistic", "float", "statistic of the test"),
         row("df", "integer", "degrees of freedom"),
         row("p_value", "float", "p-value"),
@@ -146,7 +146,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
     ),
     "adjusted_terms": (
         row("endpoint", "text", "name of the endpoint"),
-        row("model", "text", "cause_specific, fine_gray or cox"),
+        row("model", "text", "cause_specific_cox, fine_gray or cox"),
         row("adjusted", "integer", "1 if beside what is known, 0 if alone"),
         row("term", "text", "group, or the covariate"),
         row("group", "text", "subtype or level, against the largest subtype or the reference level"),
@@ -159,7 +159,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
     ),
     "adjusted_tests": (
         row("endpoint", "text", "name of the endpoint"),
-        row("model", "text", "cause_specific, fine_gray or cox"),
+        row("model", "text", "cause_specific_cox, fine_gray or cox"),
         row("adjusted", "integer", "1 if beside what is known, 0 if alone"),
         row("statistic", "float", "joint test of the subtypes"),
         row("df", "integer", "degrees of freedom"),

@@ -246,13 +246,18 @@ ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
 )  # fmt: skip
 
 
+def measured_at_relapse(clinical: pd.DataFrame) -> bool:
+    """Whether samples were taken at relapse, so that what happened before cannot be compared by them."""
+    return bool(clinical.attrs.get("timepoint") == "relapse")
+
+
 def supported(clinical: pd.DataFrame) -> list[str]:
     """Endpoints with times for which `clinical` has at least one patient, in the order of :data:`ENDPOINTS`.
 
     What was measured at relapse (the attribute ``timepoint`` of `clinical`) cannot be compared by what happened before:
     then only endpoints that count from relapse are supported.
     """
-    at_relapse = clinical.attrs.get("timepoint") == "relapse"
+    at_relapse = measured_at_relapse(clinical)
     return [
         name
         for name, one in ENDPOINTS.items()

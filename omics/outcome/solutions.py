@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.special import gammaln
 from scipy.stats import chi2
 
-from omics.outcome.comparison import GroupTest, gray_test, logrank_test
-from omics.outcome.endpoints import ENDPOINTS, endpoint, supported
+from omics.outcome.comparison import GroupTest, group_test
+from omics.outcome.endpoints import ENDPOINTS, endpoint, measured_at_relapse, supported
 
 _COLUMNS = {
     "endpoint": "object", "solution": "object", "n_groups": "int64", "test": "object", "statistic": "float64",
@@ -25,7 +25,8 @@ _MOST_TABLES = 2_000_000
 def over_solutions(clinical: pd.DataFrame, solutions: Mapping[str, pd.Series]) -> pd.DataFrame:
     """Test of every clustering for every endpoint that the clinical table supports.
 
-    Endpoints with which others compete are tested by Gray's test, the others by the log-rank test, and failure of
+    Endpoints with which others compete are tested by Gray's test, the others by the log-rank test, either by
+    permutation where a group expects few events (:func:`~omics.outcome.comparison.group_test`), and failure of
     induction by Fisher's exact test of the groups (Pearson's where the tables to be counted are too many). The
     p-values of one endpoint are adjusted over all solutions by Holm's method: of m p-values in ascending order,
     ``p_(i)`` becomes ``max_{j <= i} min(1, (m - j + 1) p_(j))``.
@@ -42,9 +43,9 @@ def over_solutions(clinical: pd.DataFrame, solutions: Mapping[str, pd.Series]) -
     -------
     pandas.DataFrame
         ``endpoint, solution, n_groups, test, statistic, df, p_value, p_adjusted, n, events``; ``test`` is gray,
-        logrank, fisher or chi2, ``statistic`` of the last two Pearson's. Statistic and p-values are NaN where there is
-        one group, no event, or, for Gray's test, which does not know of it, where patients came under observation late;
-        such a solution does not count in the correction.
+        logrank, either with ``_permuted``, fisher or chi2, ``statistic`` of the last two Pearson's. Statistic and
+        p-values are NaN where there is one group, no event, or, for Gray's test, which does not know of it, where
+        patients came under observation late; such a solution does not count in the correction.
 
     Raises
     ------
@@ -56,8 +57,10 @@ def over_solutions(clinical: pd.DataFrame, solutions: Mapping[str, pd.Series]) -
     Holm. Scand J Stat 1979;6:65-70. Gray. Annals of Statistics 1988;16:1141-1154. Freeman, Halton. Biometrika
     1951;38:141-149.
     """
+    grouped = set().union(*(of.dropna().index for of in solutions.values()))
+    clinical = clinical.loc[clinical.index.isin(grouped)]
     names = supported(clinical)
-    if _REFRACTORY in clinical and clinical[_REFRACTORY].notna().any():
+    if _REFRACTORY in clinical and clinical[_REFRACTORY].notna().any() and not measured_at_relapse(clinical):
         names.append(_REFRACTORY)
     tables = [pd.DataFrame(columns=list(_COLUMNS))]
     for name in names:
@@ -123,15 +126,9 @@ def _row(clinical: pd.DataFrame, name: str, groups: pd.Series) -> dict[str, Any]
         test, result = exact_test(failed, label)
         return {"n_groups": label.nunique(), "test": test, **result._asdict()}
     outcome = endpoint(patients, name)
-    label, time, event = members.loc[outcome.index], outcome["time"], outcome["event"]
-    competing, late = ENDPOINTS[name].competing, bool((outcome["entry"] > 0).any())
-    happened = event == 1  # the event of interest is 1 everywhere
-    result = GroupTest(np.nan, max(label.nunique() - 1, 0), np.nan, len(label), int(happened.sum()))
-    if label.nunique() > 1 and not (competing and late):
-        result = (
-            gray_test(time, event, label) if competing else logrank_test(time, event, label, entry=outcome["entry"])
-        )
-    return {"n_groups": label.nunique(), "test": "gray" if competing else "logrank", **result._asdict()}
+    label = members.loc[outcome.index]
+    test, result = group_test(outcome, label, competing=ENDPOINTS[name].competing)
+    return {"n_groups": label.nunique(), "test": test, **result._asdict()}
 
 
 def _exact(size: np.ndarray, events: np.ndarray) -> float | None:

@@ -35,7 +35,12 @@ _FROM_DIAGNOSIS = ("relapse", "event_free", "overall")
 MAX_FORESTS = 3
 #: Names of clinical columns that a sentence cannot use as they are.
 KNOWN_AS = {"subtype": "known subtype"}
-TESTS = {"gray": "Gray's test", "logrank": "log-rank test"}
+TESTS = {
+    "gray": "Gray's test",
+    "logrank": "log-rank test",
+    "gray_permuted": "permutation test of the incidence",
+    "logrank_permuted": "permutation test of the hazard",
+}
 #: Why a hazard ratio or its interval is lacking.
 _DASH = (
     "A dash: no finite estimate, or, of the interval alone, fewer than 10 patients of the subtype in a Fine-Gray "

@@ -66,6 +66,8 @@ _UNITS = {
 _ENGINES = {"stream": "the streaming engine of omics-all", "mofapy2": "mofapy2"}
 _REPRESENTATIONS = {"factors": "factor scores", "screened": "screened features", "layers": "the layers themselves"}
 _SEEDED = ("factors", "subtypes", "evaluation", "interpretation")
+#: When tests are by permutation.
+_FEW = " (a subtype expects fewer than five events)"
 _ADJUSTED = {"cause_specific_cox": "cause-specific Cox", "fine_gray": "Fine-Gray (Fine and Gray 1999)", "cox": "Cox"}
 
 
@@ -282,9 +284,8 @@ def _outcome(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
     if falling:
         yield f"Kaplan-Meier curves (Kaplan and Meier 1958) show {listing(falling)}."
     if tests is not None:
-        used = [
-            TESTS.get(name, clean(name)) + (" (Gray 1988)" if name == "gray" else "") for name in tests["test"].unique()
-        ]
+        cited = {"gray": " (Gray 1988)", "gray_permuted": _FEW, "logrank_permuted": _FEW}
+        used = [TESTS.get(name, clean(name)) + cited.get(name, "") for name in tests["test"].unique()]
         yield f"Subtypes were compared by {listing(used)}, not adjusted for the number of end points."
     yield from _adjusted(tree)
 
