@@ -21,8 +21,8 @@ from omics.prepare import Recipe
 from omics.schema import DataError, UsageError, describe, view_names
 from pipelines import config
 
-#: Cohorts without clusters of other algorithms, whose figures stand beside, and of a replication.
-OTHERS_NULL, REPLICATION_NULL = 39, 200
+#: Cohorts without clusters of a replication.
+REPLICATION_NULL = 200
 #: Genes that subtypes are compared by: at most, and the share and number of patients in whom each is mutated.
 MOST_GENES, LEAST_MUTATED, FEWEST_MUTATED = 40, 0.02, 5
 #: Share of the features of each layer from which factors are learnt again, and the last entry of the seed.
@@ -69,7 +69,8 @@ def found(
     scores, followed = _used(model, clinical, settings)
     active = cohort.node(model, "variance")["active"].to_numpy() == 1
     number = settings.n_subtypes if active.any() else 1  # nothing to tell patients apart: no structure
-    clusters = _estimator(settings, settings.algorithm, number, settings.null_sets, seed).fit(scores, layers=layers)
+    clusters = _estimator(settings, settings.algorithm, number, seed).fit(scores, layers=layers)
+    clusters.set_params(n_subtypes=settings.n_subtypes)  # what was asked for, as it is read in words
     if earlier is not None:
         before = cohort.node(earlier, "subtypes")["label"].to_series()
         clusters = clusters.renamed(clustering.match(clusters.labels_, before))
@@ -90,15 +91,13 @@ def found(
     return _with(clusters.to_tree(), tables)
 
 
-def _estimator(
-    settings: config.Subtypes, algorithm: str, number: int | None, n_null: int, seed: int
-) -> clustering.Subtypes:
+def _estimator(settings: config.Subtypes, algorithm: str, number: int | None, seed: int) -> clustering.Subtypes:
     return clustering.Subtypes(
         algorithm=algorithm,
         n_subtypes=number,
         max_subtypes=settings.max_subtypes,
         n_resamples=settings.resamples,
-        n_null=n_null,
+        n_null=settings.null_sets,
         random_state=seed,
     )
 
@@ -212,16 +211,24 @@ def _named(markers: pd.DataFrame, ready: xr.DataTree) -> pd.DataFrame:
 
 
 def mutations(prepared: xr.DataTree) -> pd.DataFrame:
-    """Genes that enough patients have mutated, a column of 0 and 1 each; who was not sequenced is absent."""
+    """The genes most often mutated, in enough patients, a column of 0 and 1 each; who was not sequenced is absent."""
+    views = {name: cohort.node(prepared, f"views/{name}") for name in view_names(prepared)}
+    layers = [name for name, view in views.items() if view.attrs.get("kind") == "mutation"]
     columns = []
-    for name in view_names(prepared):
-        view = cohort.node(prepared, f"views/{name}")
-        if view.attrs.get("kind") == "mutation":
-            hit = table_of(view["value"].compute()) > 0
-            often = hit.sum().sort_values(ascending=False, kind="stable").head(MOST_GENES)
-            kept = often.index[often >= max(LEAST_MUTATED * len(hit), FEWEST_MUTATED)]
-            columns.append(hit[kept].astype(float).add_suffix(" mutation"))
+    for name in layers:
+        hit = table_of(views[name]["value"].compute()) > 0
+        often = hit.sum().sort_values(ascending=False, kind="stable").head(MOST_GENES)
+        kept = often.index[often >= max(LEAST_MUTATED * len(hit), FEWEST_MUTATED)]
+        suffix = f" ({name}) mutation" if len(layers) > 1 else " mutation"
+        columns.append(hit[kept].astype(float).add_suffix(suffix))
     return pd.concat(columns, axis=1) if columns else pd.DataFrame()
+
+
+def _apart(lesions: pd.DataFrame, clinical: pd.DataFrame) -> pd.DataFrame:
+    """The same where no column has the name of a clinical one."""
+    both = map(str, lesions.columns.intersection(clinical.columns))
+    taken = {name: f"{name.removesuffix('mutation')}(layer) mutation" for name in both}
+    return lesions.rename(columns=taken)
 
 
 def table_of(values: xr.DataArray) -> pd.DataFrame:
@@ -241,7 +248,7 @@ def meaning(
 ) -> dict[str, pd.DataFrame]:
     """Outcome by subtype, alone and beside what is known; agreement with known labels; a sentence for each."""
     curves, tests = outcome.compare(clinical, labels)
-    known = clinical if lesions is None else clinical.join(lesions, how="outer")
+    known = clinical if lesions is None else clinical.join(_apart(lesions, clinical), how="outer")
     table = clustering.enrichment(labels, known, layers)
     tables = {
         "curves": curves,
@@ -267,7 +274,7 @@ def _solutions(
     every = {settings.algorithm: clusters}
     for name in settings.also or ():
         if name not in every:
-            every[name] = _estimator(settings, name, settings.n_subtypes, OTHERS_NULL, seed).fit(scores, layers=layers)
+            every[name] = _estimator(settings, name, settings.n_subtypes, seed).fit(scores, layers=layers)
     rows = [
         {
             "solution": name,
@@ -305,7 +312,9 @@ def _with(tree: xr.DataTree, tables: Mapping[str, pd.DataFrame]) -> xr.DataTree:
 # --- another cohort -------------------------------------------------------------------------------------------------
 
 
-def replicated(reference: Path, factors: Path, new: xr.DataTree, seed: int) -> xr.DataTree:
+def replicated(
+    reference: Path, factors: Path, new: xr.DataTree, seed: int, covariates: Sequence[str] | None = None
+) -> xr.DataTree:
     """Subtypes of a reference in another prepared cohort, whose patients are projected on the reference's factors.
 
     Parameters
@@ -318,14 +327,25 @@ def replicated(reference: Path, factors: Path, new: xr.DataTree, seed: int) -> x
         Prepared cohort.
     seed : int
         Seed.
+    covariates : sequence of str, optional
+        Clinical columns beside which outcome is compared; by default those of the reference that the cohort has.
+
+    Raises
+    ------
+    UsageError
+        A covariate is no clinical column, or part of the outcome.
     """
+    clinical = cohort.clinical_table(new)
+    if covariates is None:
+        before = read_manifest(reference)["parameters"].get("covariates") or ()
+        covariates = [name for name in before if name in clinical] or None
+    outcome.covariates_of(clinical, covariates)
     known = cohort.open(reference, noun="subtypes")
     model = cohort.open(factors, noun="factors")
     scores = MOFA.from_tree(model).transform(Recipe.from_tree(model).transform(new))
     result = clustering.replicate(
         clustering.Subtypes.from_tree(known), scores, n_null=REPLICATION_NULL, random_state=seed
     )
-    clinical = cohort.clinical_table(new)
     label = result.assignment.set_index("sample")["label"]
     assigned = label[label != clustering.UNASSIGNED]
     first = cohort.node(known, "subtypes")["label"].to_series()
@@ -337,7 +357,7 @@ def replicated(reference: Path, factors: Path, new: xr.DataTree, seed: int) -> x
     }
     if assigned.size:
         here = {name: cohort.node(new, f"views/{name}").indexes["sample"] for name in view_names(new)}
-        tables |= meaning(assigned, clinical, table_of(scores["score"]), here, mutations(new))
+        tables |= meaning(assigned, clinical, table_of(scores["score"]), here, mutations(new), covariates)
     return _with(xr.DataTree.from_dict({"/factors": describe(scores, "factors")}), tables)
 
 
@@ -376,7 +396,8 @@ def refuse_unused(settings: config.Subtypes, files: Mapping[str, Path | None]) -
         One was given.
     """
     standard: dict[str, Any] = asdict(config.Subtypes())
-    given = [name for name, value in asdict(settings).items() if value != standard[name]]
+    used = {"covariates"}
+    given = [name for name, value in asdict(settings).items() if value != standard[name] and name not in used]
     given += [name for name, file in files.items() if file]
     if given:
         raise UsageError(

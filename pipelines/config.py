@@ -146,11 +146,11 @@ class Subtypes:
     )
     n_subtypes: int | None = setting(None, "Number of subtypes; default: chosen by stability.", minimum=1)
     covariates: tuple[str, ...] | None = setting(
-        None, "Clinical columns beside which outcome is compared; default: those of known weight."
+        None, "Clinical columns beside which outcome is compared; default: those of known weight, or the reference's."
     )
     max_subtypes: int = setting(10, "Largest number of subtypes tried.", minimum=2)
     resamples: int = setting(50, "Resamples by which stability is measured.", minimum=2)
-    null_sets: int = setting(99, "Cluster-free data sets; fewer than 39 could not reach p <= 0.025.", minimum=39)
+    null_sets: int = setting(99, "Cluster-free data sets; 39 can give p = 0.025, 99 can give p = 0.01.", minimum=39)
     refits: int = setting(
         5, "Times that factors are learnt again without a fifth of the features; needs the prepared cohort.", minimum=0
     )

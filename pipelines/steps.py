@@ -155,13 +155,21 @@ def interpret(
 
 
 def replicate(
-    source: Path, output: Path, reference: Path, factors: Path | None, *, seed: int, overwrite: bool = False
+    source: Path,
+    output: Path,
+    settings: config.Subtypes,
+    reference: Path,
+    factors: Path | None,
+    *,
+    seed: int,
+    overwrite: bool = False,
 ) -> None:
     """Look for the subtypes of a reference in another prepared cohort."""
     model = clusters.factors_of(reference, factors)  # an input, which the output must not replace
-    with _published("replication", output, source, {"seed": seed}, overwrite, [reference, model]) as write:
+    parameters = {"covariates": config.parameters(settings).get("covariates"), "seed": seed}
+    with _published("replication", output, source, parameters, overwrite, [reference, model]) as write:
         new = cohort.open(source, noun="prepared")
-        write(_merged(clusters.replicated(reference, model, new, seed), _clinical(new)))
+        write(_merged(clusters.replicated(reference, model, new, seed, settings.covariates), _clinical(new)))
 
 
 def evaluate(source: Path, output: Path, settings: config.Evaluate, *, seed: int, overwrite: bool = False) -> None:

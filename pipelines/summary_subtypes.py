@@ -67,6 +67,9 @@ def _in_words(n: int, summary: Mapping[str, Any], tree: xr.DataTree) -> str:
         level = level_of(table["weakest"].to_numpy(), table["p_value"].to_numpy())
         if level < summary["p_value"] <= LEVEL:
             p += f"; of clusters as little stable as these p <= {level:g} is asked"
+            needed = round(1 / level) - 1
+            if summary["n_null"] < needed:
+                p += f", for which it takes {needed} cluster-free data sets (--null-sets)"
         return f"no structure: no number of clusters is both reproducible and beyond cluster-free data ({p})"
     chosen = "asked for" if summary.get("n_subtypes") else "chosen by stability"
     return f"{n} subtypes, {chosen}; against cluster-free data {p}"

@@ -16,6 +16,7 @@ from omics.report.reading import Artefacts
 from omics.report.svg import colours
 from omics.report.tables import named
 from omics.report.words import MISSING, clean, estimate, listing, natural, number, p_value, percent
+from omics.subtypes.clustering import DISSOLVED
 
 _MAX_ROWS = 20
 #: A patient who belongs to a subtype with a smaller probability is counted as doubtful.
@@ -56,7 +57,10 @@ def _subtypes_lead(n: int, asked_for: bool) -> str:
 
 def _sizes(tree: xr.DataTree, names: Sequence[str]) -> Table:
     label, colour = reading.labels(tree), colours(names)
-    probability = node(tree, "subtypes")["probability"].max("subtype").to_series()
+    of_each = node(tree, "subtypes")["probability"].transpose("sample", "subtype").to_pandas()
+    # of his own subtype: by algorithms other than the mixture, another one may be more probable
+    own = of_each.columns.get_indexer(pd.Index(label[of_each.index]))
+    probability = pd.Series(of_each.to_numpy()[np.arange(len(own)), own], of_each.index)
     model = reading.dataset(tree, "subtype_model")
     jaccard = {} if model is None else model["jaccard"].to_series().to_dict()
     features = (
@@ -114,8 +118,9 @@ def _stability(tree: xr.DataTree, chosen: int) -> list[Figure]:
     caption = (
         "How alike two clusterings of resampled patients are, and how well the least stable subtype comes back; 1 is "
         "identical. A number of subtypes counts only if it lies above the grey area, which data without any clusters "
-        f"reach, and its least stable subtype reaches {figures.STABLE} (dotted); of these, the largest that is about "
-        f"as stable as the best is chosen. Other draws of the resamples would choose {sure}."
+        f"reach, and its least stable subtype above {DISSOLVED:g}; of those about as stable as the best, the largest "
+        f"whose least stable subtype reaches {figures.STABLE} (dotted) is chosen, or else the largest. Other draws of "
+        f"the resamples would choose {sure}."
     )
     return [Figure(figures.stability(table, chosen), caption)]
 

@@ -6,7 +6,7 @@ from omics.subtypes.algorithms import ALGORITHMS, Algorithm
 from omics.subtypes.clustering import Subtypes
 from omics.subtypes.enrichment import enrichment, factor_associations, following
 from omics.subtypes.markers import markers, panels
-from omics.subtypes.matching import UNASSIGNED, match, rename
+from omics.subtypes.matching import UNASSIGNED, match, match_centres, rename
 from omics.subtypes.novelty import verdicts
 from omics.subtypes.replication import Replication, moves, replicate
 
@@ -23,6 +23,7 @@ __all__ = [
     "is_outcome",
     "markers",
     "match",
+    "match_centres",
     "moves",
     "panels",
     "rename",

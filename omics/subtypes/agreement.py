@@ -6,6 +6,8 @@ import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
 from omics.columns import FEWEST_LEVELS, MOST_LEVELS, is_text
+from omics.schema import refuse_duplicates
+from omics.subtypes.matching import known_labels
 
 
 def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
@@ -14,7 +16,7 @@ def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     labels : pandas.Series
-        Subtype of each patient, indexed by sample.
+        Subtype of each patient, indexed by sample; one whose label is missing is left out.
     clinical : pandas.DataFrame
         Clinical table, indexed by sample. Its text and categorical columns with 2 to 30 levels are compared.
 
@@ -23,17 +25,24 @@ def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         ``label, ari, ami, n``, the best agreement first; a patient without the label is left out.
 
+    Raises
+    ------
+    DataError
+        A sample occurs twice.
+
     References
     ----------
     Hubert and Arabie (1985), Journal of Classification 2. Vinh, Epps and Bailey (2010), JMLR 11.
     """
+    refuse_duplicates(clinical.index, "sample id", "clinical")
+    labels = known_labels(labels)
     table = clinical.reindex(labels.index)
     rows = []
     for name in table.columns:
         known = table[name].dropna()
         if not (is_text(known) and FEWEST_LEVELS <= known.nunique() <= MOST_LEVELS):
             continue
-        ours, theirs = labels[known.index].astype(str), known.astype(str)
+        ours, theirs = labels[known.index], known.astype(str)
         rows.append(
             (str(name), adjusted_rand_score(theirs, ours), adjusted_mutual_info_score(theirs, ours), len(known))
         )

@@ -304,8 +304,9 @@ class Subtypes(ClusterMixin, BaseEstimator):
             coords={"sample": np.asarray(self.labels_.index, dtype=object), "subtype": self.model_["subtype"]},
         )
         shares = {str(number): share for number, share in self.number_shares_.items()}
+        given = {name: int(one) if isinstance(one, Integral) else one for name, one in self.get_params().items()}
         summary = {
-            **self.get_params(), "chosen": self.n_subtypes_, "p_value": self.p_value_, "number_shares": shares,
+            **given, "chosen": self.n_subtypes_, "p_value": self.p_value_, "number_shares": shares,
         }  # fmt: skip
         nodes = {
             "/": xr.Dataset(attrs={"subtypes": json.dumps(summary)}),

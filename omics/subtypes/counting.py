@@ -115,7 +115,7 @@ def consensus(label: np.ndarray, n_subtypes: int, groups: int = 1) -> tuple[floa
     r"""Proportion of ambiguous pairs, and ambiguity of each patient.
 
     Of the :math:`m_{ij}` resamples that have both patients, :math:`s_{ij}` put them together. A pair is ambiguous if
-    :math:`0.1 < s_{ij} / m_{ij} < 0.9`. A patient's ambiguity is the mean over the others of
+    :math:`0.1 < s_{ij} / m_{ij} < 0.9`. A patient's ambiguity is the mean over the others with :math:`m_{ij} > 1` of
 
     .. math:: 4 s_{ij} (m_{ij} - s_{ij}) / (m_{ij} (m_{ij} - 1)),
 
@@ -183,4 +183,5 @@ def _ambiguous(both: np.ndarray, together: np.ndarray, start: int) -> int:
 def _ambiguity(both: np.ndarray, together: np.ndarray, start: int) -> np.ndarray:
     each = 4 * together * (both - together) / np.maximum(both * (both - 1), 1)
     each[np.arange(len(each)), start + np.arange(len(each))] = 0
-    return np.asarray(each.sum(axis=1, dtype=float) / max(each.shape[1] - 1, 1))
+    seen = (both > 1).sum(axis=1) - (both > 1).diagonal(start)
+    return np.asarray(each.sum(axis=1, dtype=float) / np.maximum(seen, 1))

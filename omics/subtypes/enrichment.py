@@ -21,6 +21,7 @@ import pandas as pd
 from omics.columns import FEWEST_LEVELS, MOST_LEVELS, UNNAMED, as_levels, in_order, is_categorical, is_outcome
 from omics.schema import DataError, UsageError, refuse_duplicates
 from omics.stats import fisher, kruskal, mann_whitney, odds_ratio, q_values, spearman
+from omics.subtypes.matching import known_labels
 
 #: What the label of a layer's missingness begins with, and its levels.
 LAYER, PRESENT, ABSENT = "layer ", "present", "absent"
@@ -77,7 +78,7 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     DataError
         A sample or a column occurs twice.
     """
-    known = cluster_labels(labels)
+    known = known_labels(labels)
     refuse_duplicates(clinical.index, "sample", "clinical")
     refuse_duplicates(clinical.columns, "column", "clinical")
     names = in_order(known.unique())
@@ -162,12 +163,6 @@ def following(table: pd.DataFrame, level: float = 0.05, least: float = 0.25) -> 
     """
     strong = table[(table["q_value"] <= level) & (table["effect"] >= least)]
     return in_order(strong["factor"].unique())
-
-
-def cluster_labels(labels: pd.Series) -> pd.Series:
-    """The labels that are known, as text; a :class:`~omics.schema.DataError` if a sample occurs twice."""
-    refuse_duplicates(labels.index, "sample", "labels")
-    return labels.dropna().astype(str)
 
 
 # --- what levels say ----------------------------------------------------------------------------------------------

@@ -24,7 +24,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import eigh
 from sklearn.cluster import SpectralClustering
 from threadpoolctl import threadpool_limits
 
@@ -277,39 +276,6 @@ def clusters(network: pd.DataFrame, n_subtypes: int, random_state: int = 0) -> p
     number = np.empty(len(found), dtype=int)
     number[np.lexsort((first, -size))] = np.arange(len(found))
     return pd.Series(number[label], index=network.index, name="label")
-
-
-@threadpool_limits.wrap(limits=1)
-def eigengap(network: pd.DataFrame, most: int) -> int:
-    r"""Number of clusters by NEMO's modified eigengap of the normalised Laplacian.
-
-    .. math:: \arg\max_{2 \le i \le \mathrm{most}} \; i \, (\lambda_{i+1} - \lambda_i)
-
-    Parameters
-    ----------
-    network : pandas.DataFrame, shape (sample, sample)
-        As for :func:`clusters`.
-    most : int
-        Largest number, at least 2 and less than the number of patients.
-
-    Raises
-    ------
-    UsageError
-        `most` is out of range.
-    DataError
-        As :func:`clusters`.
-
-    References
-    ----------
-    Rappoport and Shamir (2019), Bioinformatics 35. von Luxburg (2007), Statistics and Computing 17.
-    """
-    network = _checked_network(network)
-    _refuse_number(most, least=2, n_samples=len(network), name="most")
-    similarity = _without_diagonal(network)
-    root = np.sqrt(similarity.sum(axis=1))
-    laplacian = np.eye(len(root)) - similarity / np.outer(root, root)
-    value = eigh(laplacian, eigvals_only=True, subset_by_index=[1, most])  # the second to the (most + 1)-th
-    return 2 + int((np.arange(2, most + 1) * np.diff(value)).argmax())
 
 
 def _without_diagonal(network: pd.DataFrame) -> np.ndarray:

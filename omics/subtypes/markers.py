@@ -12,8 +12,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold
 
 from omics.blocks import each
-from omics.schema import DataError
 from omics.stats import auc
+from omics.subtypes.matching import known_labels
 
 #: Markers of a subtype in a layer that are listed, and numbers of markers a subtype of which panels are tried.
 LISTED, PANELS = 20, (1, 2, 3, 5, 10)
@@ -39,7 +39,7 @@ def markers(layers: Mapping[str, pd.DataFrame], labels: pd.Series, n: int = LIST
     layers : mapping of str to pandas.DataFrame
         Prepared values (sample x feature) of each layer.
     labels : pandas.Series
-        Subtype of each patient, indexed by sample.
+        Subtype of each patient, indexed by sample; one whose label is missing is left out.
     n : int
         Markers of a subtype in a layer.
 
@@ -81,6 +81,7 @@ def _of_layer(name: str, layer: pd.DataFrame, labels: pd.Series, n: int) -> list
 
 def _aligned(layer: pd.DataFrame, labels: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     """Values and subtypes of the patients who have both, in the order of the ids; gaps are filled with the mean."""
+    labels = known_labels(labels)
     samples = layer.index.intersection(labels.index).sort_values()
     x = layer.loc[samples].to_numpy(dtype=float)
     gap = np.isnan(x)
@@ -121,7 +122,8 @@ def panels(
     Parameters
     ----------
     layers, labels
-        As for :func:`markers`. All layers together are the layer ``all``, for the patients who have each of them.
+        As for :func:`markers`. All layers together are the layer ``all``, for the patients who have each of them. In
+        a layer, a subtype of a single patient is left out: he cannot be in both parts of a fold.
     sizes : sequence of int
         Markers for each subtype.
     n_folds : int
@@ -134,11 +136,6 @@ def panels(
     pandas.DataFrame
         ``layer, per_subtype, features, accuracy, balanced_accuracy, worst, worst_subtype, n``: `features` is the mean
         number over the folds, `worst` the lowest share of a subtype that is recognised.
-
-    Raises
-    ------
-    DataError
-        A subtype has a single patient in a layer.
     """
     every = {name: layers[name] for name in sorted(layers)}
     if len(layers) > 1:
@@ -154,14 +151,10 @@ def _panel(
     name, size = task
     x, label = _aligned(layers[name], labels)
     subtypes, count = np.unique(label.astype(str), return_counts=True)
+    rows = np.isin(label, subtypes[count > 1])
+    x, label, subtypes, count = x[rows], label[rows], subtypes[count > 1], count[count > 1]
     if len(subtypes) < 2:
         return None
-    if count.min() < 2:
-        raise DataError(
-            f"subtype {subtypes[count.argmin()]} has one patient in layer {name}",
-            where="layers",
-            fix="ask for fewer subtypes, or leave the layer out",
-        )
     folds = StratifiedKFold(min(n_folds, int(count.min())), shuffle=True, random_state=random_state)
     predicted, used = np.empty(len(x), dtype=object), []
     for train, test in folds.split(x, label.astype(str)):

@@ -27,6 +27,12 @@ WITHIN = 0.99
 MANY_SHARED = 0.1
 
 
+def known_labels(labels: pd.Series, where: str = "labels") -> pd.Series:
+    """The labels that are known, as text; a :class:`~omics.schema.DataError` if a sample occurs twice."""
+    refuse_duplicates(labels.index, "sample id", where)
+    return labels.dropna().astype(str)
+
+
 def match(labels: pd.Series, reference: pd.Series) -> dict[str, str]:
     r"""Names of the subtypes of one run in terms of another run, by the patients whom they share.
 
@@ -58,7 +64,7 @@ def match(labels: pd.Series, reference: pd.Series) -> dict[str, str]:
     Kuhn (1955), Naval Research Logistics Quarterly 2: assignment. Hennig (2007), Computational Statistics and Data
     Analysis 52: a Jaccard index above 0.5 is what keeps a cluster from having dissolved.
     """
-    ours, theirs = _labels(labels, "labels"), _labels(reference, "reference")
+    ours, theirs = known_labels(labels), known_labels(reference, "reference")
     both = ours.index.intersection(theirs.index)
     if both.empty:
         raise DataError(
@@ -152,12 +158,6 @@ def rename(labels: pd.Series, mapping: Mapping[str, str]) -> pd.Series:
             fix="give the mapping that match made for these labels",
         )
     return labels.map(dict(mapping))
-
-
-def _labels(labels: pd.Series, where: str) -> pd.Series:
-    """The labels that are known, checked."""
-    refuse_duplicates(labels.index, "sample id", where)
-    return labels.dropna().astype(str)
 
 
 def _subtypes(names: Iterable[str]) -> list[str]:

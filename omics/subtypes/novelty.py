@@ -19,7 +19,6 @@ from omics.stats import eta_squared, fisher
 from omics.subtypes.enrichment import (
     ABSENT,
     LAYER,
-    cluster_labels,
     enrichment,
     factor_associations,
     following,
@@ -31,6 +30,7 @@ from omics.subtypes.enrichment import (
     read_levels,
     small,
 )
+from omics.subtypes.matching import known_labels
 
 __all__ = ["KINDS", "enrichment", "factor_associations", "following", "verdicts"]
 
@@ -177,7 +177,7 @@ def verdicts(
     DataError
         A sample occurs twice.
     """
-    text = cluster_labels(labels)
+    text = known_labels(labels)
     sizes = text.value_counts()
     absent = [name for name in known or () if name not in clinical.columns]
     if absent:

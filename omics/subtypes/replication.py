@@ -362,7 +362,8 @@ def _permuted(known: _Known, rng: np.random.Generator) -> np.ndarray:
 def _subtypes_table(reference: Subtypes, table: pd.DataFrame, found: _Found) -> pd.DataFrame:
     names = [str(name) for name in reference.model_.indexes["subtype"]]
     n, assigned = (table[name].value_counts().reindex(names, fill_value=0) for name in ("nearest", "label"))
-    before = reference.labels_.value_counts().reindex(names, fill_value=0).to_numpy()
+    # as new patients are assigned: by the mixture, whatever algorithm found the clusters
+    before = reference.probability_.idxmax(axis=1).value_counts().reindex(names, fill_value=0).to_numpy()
     now = table.loc[table["outside"] == 0, "nearest"].value_counts().reindex(names, fill_value=0).to_numpy()
     with_any = n.to_numpy() > 0
     rows = pd.DataFrame(

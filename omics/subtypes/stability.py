@@ -12,6 +12,7 @@ Hennig (2007), Computational Statistics and Data Analysis 52: cluster-wise stabi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -163,7 +164,8 @@ def against_null(
         Name in :data:`~omics.subtypes.algorithms.ALGORITHMS`.
     """
     found = observed(data, numbers, n_resamples, seed, algorithm)
-    null = each(_cluster_free, range(n_null), data, Null.of(data.z), numbers, seed, algorithm)
+    resamples = {number: null_resamples(number, n_resamples) for number in numbers}
+    null = each(_cluster_free, range(n_null), data, Null.of(data.z), resamples, seed, algorithm)
     rand = np.array([[one.rand for one in row] for row in [found, *null]])
     return Comparison(numbers, found, null, _p_overall(rand[0], rand[1:]))
 
@@ -199,21 +201,26 @@ def _measured(pair: tuple[int, np.ndarray], data: Data, seed: int, algorithm: st
 
 
 @threadpool_limits.wrap(limits=1)
-def _cluster_free(index: int, data: Data, null: Null, numbers: list[int], seed: int, algorithm: str) -> list[Stability]:
-    """Stability of one cluster-free data set for each number of clusters."""
+def _cluster_free(
+    index: int, data: Data, null: Null, resamples: Mapping[int, int], seed: int, algorithm: str
+) -> list[Stability]:
+    """Stability of one cluster-free data set for each number of clusters, in as many subsamples as are given."""
     drawn = data._replace(z=null.draw(np.random.default_rng([seed, index, NULL_STREAM])))
     found = []
-    for number in numbers:
+    for number, runs in resamples.items():
         reference = cluster_all(drawn, number, [seed, index], algorithm, STARTS)
-        one = measure(reference, resample(drawn, number, null_resamples(number), [seed, index], algorithm), number)
+        one = measure(reference, resample(drawn, number, runs, [seed, index], algorithm), number)
         few = np.empty((0, 0))
         found.append(one._replace(rand_between=few, jaccard_each=few, ambiguity=one.ambiguity.astype(np.float32)))
     return found
 
 
-def null_resamples(n_subtypes: int) -> int:
-    """Subsamples of a cluster-free data set for a number of clusters."""
-    return NULL_RESAMPLES_OF_TWO if n_subtypes == 2 else NULL_RESAMPLES
+def null_resamples(n_subtypes: int, n_resamples: int) -> int:
+    """Subsamples of a cluster-free data set for a number of clusters.
+
+    Never more than the data have: figures of fewer scatter more, and would exceed those of more too often.
+    """
+    return min(NULL_RESAMPLES_OF_TWO if n_subtypes == 2 else NULL_RESAMPLES, n_resamples)
 
 
 def measure(reference: np.ndarray, label: np.ndarray, n_subtypes: int) -> Stability:
@@ -223,7 +230,7 @@ def measure(reference: np.ndarray, label: np.ndarray, n_subtypes: int) -> Stabil
     size = np.bincount(reference, minlength=n_subtypes)
     large = size >= max(SMALLEST_COUNT, SMALLEST_SHARE * len(reference))
     pac, ambiguity = consensus(label, n_subtypes)
-    pac_few = consensus(label, n_subtypes, max(1, len(label) // null_resamples(n_subtypes)))[0]
+    pac_few = consensus(label, n_subtypes, len(label) // null_resamples(n_subtypes, len(label)))[0]
     jaccard = np.where(large, each_one.mean(axis=0), 0.0)
     return Stability(_mean_of_pairs(between), jaccard, pac, pac_few, ambiguity, between, np.where(large, each_one, 0.0))
 
@@ -288,12 +295,18 @@ def without_factors(
 ) -> np.ndarray:
     """Mean Jaccard index of each cluster of all patients when a fifth of the factors is left out, shape (subtype,)."""
     rng = np.random.default_rng([seed, n_subtypes, FACTOR_STREAM])
-    size = max(1, round(SUBSAMPLE * data.z.shape[1]))
     found = []
     for run in range(n_resamples):
-        kept = np.sort(rng.permutation(data.z.shape[1])[:size])
+        kept = _some_columns(data, rng)
         found.append(cluster_all(data.columns(kept), n_subtypes, [seed, run, FACTOR_STREAM], algorithm, STARTS))
     return np.asarray(jaccard_each(reference, np.array(found), n_subtypes).mean(axis=0))
+
+
+def _some_columns(data: Data, rng: np.random.Generator) -> np.ndarray:
+    """Four fifths of the columns of each layer, at least one: nobody loses the only layer that he has."""
+    order = rng.permutation(data.z.shape[1])
+    layers = [order[data.layer[order] == layer] for layer in np.unique(data.layer)]
+    return np.sort(np.concatenate([columns[: max(1, round(SUBSAMPLE * len(columns)))] for columns in layers]))
 
 
 def subsamples(n_samples: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:

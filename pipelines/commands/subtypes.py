@@ -64,5 +64,5 @@ def command(
             steps.subtypes(source, output, settings, seed=seed, prepared=prepared, match=match, overwrite=overwrite)
         else:
             clusters.refuse_unused(settings, {"prepared": prepared, "match": match})
-            steps.replicate(source, output, reference, factors, seed=seed, overwrite=overwrite)
+            steps.replicate(source, output, settings, reference, factors, seed=seed, overwrite=overwrite)
     summary.show(output)

@@ -392,6 +392,14 @@ def test_agreement_matches_patients_by_id(truth, fitted):
     assert agreement(fitted.labels_, shuffled)["ari"].tolist() == [1.0]
 
 
+def test_agreement_refuses_a_patient_twice_and_leaves_out_who_has_no_subtype(truth, fitted):
+    known = pd.DataFrame({"subtype": fitted.labels_})
+    with pytest.raises(DataError, match="duplicate sample id"):
+        agreement(fitted.labels_, pd.concat([known, known.iloc[:1]]))
+    partly = fitted.labels_.where(np.arange(len(fitted.labels_)) > 4)
+    assert agreement(partly, known)["n"].tolist() == [len(known) - 5]
+
+
 def test_agreement_without_labels_is_an_empty_table(fitted):
     table = agreement(fitted.labels_, pd.DataFrame(index=fitted.labels_.index))
     assert list(table.columns) == ["label", "ari", "ami", "n"]

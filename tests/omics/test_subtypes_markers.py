@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from omics import cohort
-from omics.schema import DataError, check
+from omics.schema import check
 from omics.subtypes import markers, panels
 
 
@@ -82,6 +82,15 @@ def test_a_panel_of_noise_is_not_better_than_chance(made):
 def test_one_subtype_has_no_markers_and_one_patient_no_panel(made):
     layers, label = made
     assert markers(layers, pd.Series("S1", label.index)).empty
+    assert panels(layers, pd.Series("S1", label.index)).empty
     alone = label.where(label.index != "P000", "S9")
-    with pytest.raises(DataError, match="S9 has one patient in layer expression"):
-        panels({"expression": layers["expression"]}, alone)
+    expected = panels(layers, label.drop("P000"))
+    pd.testing.assert_frame_equal(panels(layers, alone), expected)
+
+
+def test_labels_may_be_numbers_and_some_missing(made):
+    layers, label = made
+    number = label.map({"S1": 1.0, "S2": 2.0, "S3": 3.0}).where(label.index != "P001")
+    known = label.drop("P001").map({"S1": "1.0", "S2": "2.0", "S3": "3.0"})
+    pd.testing.assert_frame_equal(markers(layers, number, n=3), markers(layers, known, n=3))
+    pd.testing.assert_frame_equal(panels(layers, number, sizes=(2,)), panels(layers, known, sizes=(2,)))

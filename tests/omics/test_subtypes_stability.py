@@ -151,6 +151,46 @@ def test_ambiguity_equals_a_count_of_pairs(rng, monkeypatch):
     assert counting.consensus(label, 3, groups=2)[0] == pytest.approx(np.mean(halves))
 
 
+def test_pairs_that_fewer_than_two_resamples_have_are_not_called_certain():
+    label = np.array([[0, 0, 1, 1, -1], [0, 1, 0, 1, -1], [0, -1, -1, -1, 0]])
+    ambiguity = counting.consensus(label, 2)[1]
+    # of the first: with the second and third 4 * 1 * 1 / (2 * 1) = 2, with the fourth 0; the last has nobody twice
+    np.testing.assert_allclose(ambiguity, [4 / 3, 4 / 3, 4 / 3, 4 / 3, 0])
+
+
+def test_cluster_free_data_are_measured_no_more_finely_than_the_data(z, monkeypatch):
+    counted: dict[int, set[int]] = {}
+    measure = stability.measure
+
+    def counting_measure(reference, label, number):
+        counted.setdefault(number, set()).add(len(label))
+        return measure(reference, label, number)
+
+    monkeypatch.setattr(stability, "measure", counting_measure)
+    data = Data(z, np.ones(z.shape[1]), np.zeros(z.shape[1], int))
+    stability.against_null(data, [2, 3], 5, 2, 0)
+    assert counted == {2: {5}, 3: {5}}
+    counted.clear()
+    stability.against_null(data, [2, 3], 26, 2, 0)
+    assert counted == {2: {26, 24}, 3: {26, 6}}
+
+
+def test_few_resamples_do_not_make_noise_significant():
+    found = []
+    for seed in range(60):
+        z = np.random.default_rng([seed, 4]).normal(size=(40, 3))
+        data = Data(z, np.ones(3), np.zeros(3, int))
+        found.append(stability.against_null(data, [2], 2, 9, seed).p_overall)
+    assert (np.array(found) <= 0.1).sum() <= 10  # 6 expected; it was 13 when cluster-free data had 24 subsamples
+
+
+def test_leaving_out_columns_leaves_every_layer_one(rng):
+    data = Data(np.zeros((4, 8)), np.ones(8), np.array([0, 0, 0, 0, 0, 1, 2, 2]))
+    kept = [stability._some_columns(data, rng) for _ in range(20)]
+    assert {tuple(np.bincount(data.layer[one])) for one in kept} == {(4, 1, 2)}
+    assert len({tuple(one) for one in kept}) > 3
+
+
 def test_tasks_of_resamples_do_not_change_them(rng, z, monkeypatch):
     data = Data(z, np.ones(4), np.zeros(4, int))
     whole = stability.resample(data, 3, 7, [1])

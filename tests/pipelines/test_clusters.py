@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from omics import cohort
 from omics.artefact import Provenance, digest, read_manifest
 from omics.subtypes import ALGORITHMS, Subtypes
-from pipelines import config
+from pipelines import clusters, config
 
 #: Stands for the prepared cohort in lists of arguments.
 PREPARED = "PREPARED"
@@ -111,6 +112,55 @@ def test_a_cohort_replicates_itself(omics, finished, tmp_path):
     stayed = sum(row["n"] for row in figures["moves"] if row["from"] == row["to"])
     assert stayed > 0.8 * figures["replication_overall"][0]["n"]
     assert len(figures["verdicts"]) == 3
+
+
+def test_a_replication_adjusts_as_the_reference_did_or_as_it_is_told(omics, finished, tmp_path):
+    reference = tmp_path / "s.zarr"
+    made = omics("subtypes", finished / "factors.zarr", reference, *QUICK, "--covariates", "age,wbc")
+    assert made.exit_code == 0, made.stderr
+
+    def beside(*more: object) -> set[str]:
+        call = ("subtypes", "--reference", reference, finished / "prepared.zarr", tmp_path / "r.zarr", "--overwrite")
+        made = omics(*call, "--factors", finished / "factors.zarr", *more)
+        assert made.exit_code == 0, made.stderr
+        rows = [row for row in info(omics, tmp_path / "r.zarr")["adjusted_tests"] if row["adjusted"]]
+        return {row["covariates"] for row in rows} - {None}  # some have too few events to adjust for anything
+
+    assert "age, log10 wbc" in beside() <= {"age, log10 wbc", "age"}
+    assert beside("--covariates", "age") == {"age"}
+    wrong = omics(
+        "subtypes", "--reference", reference, finished / "prepared.zarr", tmp_path / "w.zarr",
+        "--factors", finished / "factors.zarr", "--covariates", "none",
+    )  # fmt: skip
+    assert wrong.exit_code == 2
+    assert "none" in wrong.stderr
+
+
+def test_genes_of_a_layer_and_clinical_columns_of_the_same_name_are_both_compared(finished):
+    tree = cohort.open(finished / "prepared.zarr", noun="prepared")
+    genes = clusters.mutations(tree)
+    assert len(genes.columns) > 1
+    name = genes.columns[0]
+    labels = cohort.node(cohort.open(finished / "subtypes.zarr", noun="subtypes"), "subtypes")["label"].to_series()
+    clinical = cohort.clinical_table(tree).assign(**{name: genes[name]})
+    scores = pd.DataFrame({"F": np.arange(len(labels), dtype=float)}, labels.index)
+    tested = set(clusters.meaning(labels, clinical, scores, {}, genes)["enrichment"]["label"])
+    assert {name, name.replace(" mutation", " (layer) mutation"), *genes.columns[1:]} <= tested
+    view = cohort.node(tree, "views/mutation")
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    twice = clusters.mutations(type(tree).from_dict({**nodes, "/views/panel": view}))
+    assert twice.columns.is_unique
+    assert name.replace(" mutation", " (panel) mutation") in twice
+
+
+def test_without_an_active_factor_there_is_no_structure_though_nobody_asked_for_one_group(omics, finished, tmp_path):
+    tree = cohort.open(finished / "factors.zarr", noun="factors")
+    nodes = {part.path: part.to_dataset(inherit=False) for part in tree.subtree}
+    nodes["/variance"] = nodes["/variance"].assign(active=nodes["/variance"]["active"] * 0)
+    cohort.save(type(tree).from_dict(nodes), tmp_path / "f.zarr", Provenance("factors"))
+    made = omics("subtypes", tmp_path / "f.zarr", tmp_path / "s.zarr", "--resamples", 3, "--null-sets", 39)
+    assert made.exit_code == 0, made.stderr
+    assert info(omics, tmp_path / "s.zarr")["in_words"].startswith("no structure")
 
 
 def test_names_are_kept_from_an_earlier_run(omics, finished, tmp_path):

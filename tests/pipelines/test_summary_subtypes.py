@@ -46,7 +46,12 @@ def test_the_sentence_names_what_was_not_adjusted_for_and_warns(row, said):
     [
         (0.2, 0.8, "(p = 0.2)"),
         (0.03, 0.8, "(p = 0.03; of clusters as little stable as these p <= 0.025 is asked)"),
-        (0.02, 0.6, "(p = 0.02; of clusters as little stable as these p <= 0.01 is asked)"),
+        (
+            0.02,
+            0.6,
+            "(p = 0.02; of clusters as little stable as these p <= 0.01 is asked, for which it takes 99 cluster-free "
+            "data sets (--null-sets))",
+        ),
         (0.04, 0.96, "(p = 0.04)"),  # clear enough, and yet there was no number without a cluster that dissolves
     ],
 )
