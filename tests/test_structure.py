@@ -24,7 +24,8 @@ def _clusters(seed: int, n: int = 200) -> tuple[Subtypes, np.ndarray]:
     label = rng.choice(3, n, p=[0.5, 0.3, 0.2])
     centre = 5 * np.eye(3, 6)
     score = centre[label] + rng.normal(size=(n, 6))
-    return Subtypes(**{**QUICK, "n_null": 59}, random_state=seed).fit(factors(score / score.std(axis=0))), label
+    search = {**QUICK, "n_null": 59, "n_resamples": 30, "random_state": seed}
+    return Subtypes(**search).fit(factors(score / score.std(axis=0))), label
 
 
 def _outcome(seed: int, log_hazard: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

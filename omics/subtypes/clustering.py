@@ -30,9 +30,9 @@ VALID = 0.75
 DISSOLVED = 0.5
 #: Level of the tests of one number of clusters against the cluster-free null.
 LEVEL = 0.05
-#: Level of the test of structure, by the mean Jaccard index of the weakest cluster. The null keeps no more than margins
-#: and correlations: in curved clouds of points, which have no clusters either, the test rejects more often than it
-#: should. Their pieces are valid, but hardly as stable as clusters that lie apart; what is not valid must be clearer.
+#: Level of the test of structure, by the mean Jaccard index of the weakest cluster of a number. The null keeps no more
+#: than margins and correlations: in curved clouds of points, which have no clusters either, the test rejects more often
+#: than it should. Their pieces are valid, but hardly as stable as clusters that lie apart; what is not must be clearer.
 CLAIM_LEVELS = {0.95: 0.05, VALID: 0.025, 0.0: 0.01}
 #: A difference in mean adjusted Rand index that is within what other subsamples would give, and the same as a share of
 #: what the larger index lacks to 1: the less stable clusters are, the less sure is how stable.
@@ -45,13 +45,12 @@ class Subtypes(ClusterMixin, BaseEstimator):
     By default a Gaussian mixture with a shared covariance on standardised factors; factors that are more uncertain
     than they vary are left out, unless all are. With ``n_subtypes=None`` the stability of each number of clusters,
     the mean adjusted Rand index over subsamples of the patients, is compared with that in cluster-free data of the
-    same correlations, skew and tails. There is structure where the numbers together exceed these (p <= 0.05) and
-    all clusters of one that does are as good as unchanged in other draws (mean Jaccard index of at least 0.95);
-    where these are stable (0.75) p <= 0.025 is needed, or else p <= 0.01. A number is near the best if it exceeds
-    the cluster-free data, none of its clusters dissolves (mean Jaccard index above 0.5), and its stability is
-    within 0.03, or a quarter of what it lacks to 1, of the largest among these. Of the numbers near the best the
-    largest with stable clusters only is taken, or else the largest; there is one subtype, "no structure", if there
-    is no such number.
+    same correlations, skew and tails. A number counts if it exceeds these, none of its clusters dissolves (mean
+    Jaccard index above 0.5), and the numbers together exceed them as clearly as it takes: p <= 0.05 if all its
+    clusters are as good as unchanged in other draws (0.95 or more), p <= 0.025 if all are stable (0.75), or else
+    p <= 0.01. It is near the best if its stability is within 0.03, or a quarter of what it lacks to 1, of the
+    largest among these. Of the numbers near the best the largest with stable clusters only is taken, or else the
+    largest; there is one subtype, "no structure", if no number counts.
 
     Parameters
     ----------
@@ -391,34 +390,32 @@ def _most_probable(probability: pd.DataFrame) -> pd.Series:
 
 
 def _choose(measured: stability.Comparison) -> int:
-    """The largest of the most stable numbers that beat the null; 1 if none does.
+    """The largest of the most stable numbers that count; 1 if none does.
 
-    The less stable the clusters are, the more clearly must the null be beaten. A larger number must be about as
-    stable as the best: one wide cluster cut in two is more stable than chance, yet less so than the clusters
-    themselves. Among those that are, the ones with valid clusters only come first.
+    A number counts if it beats the null, none of its clusters dissolves, and the null is beaten over all numbers as
+    clearly as clusters of this stability need it. A larger number must be about as stable as the best: one wide cluster
+    cut in two is more stable than chance, yet less so than the clusters themselves. Among those that are, the ones with
+    valid clusters only come first.
     """
-    beats = measured.p_rand <= LEVEL
-    valid, kept = beats & (measured.weakest >= VALID), beats & (measured.weakest > DISSOLVED)
-    if measured.p_overall > level_of(measured.weakest, measured.p_rand) or not kept.any():
+    weakest = measured.weakest
+    counts = (measured.p_rand <= LEVEL) & (weakest > DISSOLVED) & (measured.p_overall <= levels_of(weakest))
+    if not counts.any():
         return 1
-    most = measured.rand[kept].max()
-    near = kept & (measured.rand >= most - max(ABOUT_AS_STABLE, SHARE_OF_LACK * (1 - most)))
-    best = near & valid if (near & valid).any() else near
-    return measured.numbers[np.flatnonzero(best)[-1]]
+    most = measured.rand[counts].max()
+    near = counts & (measured.rand >= most - max(ABOUT_AS_STABLE, SHARE_OF_LACK * (1 - most)))
+    valid = near & (weakest >= VALID)
+    return measured.numbers[np.flatnonzero(valid if valid.any() else near)[-1]]
 
 
-def level_of(weakest: np.ndarray, p_rand: np.ndarray) -> float:
-    """Largest p-value of "no structure" at which some is claimed.
+def levels_of(weakest: np.ndarray) -> np.ndarray:
+    """Largest p-value of "no structure" at which numbers of clusters count, by the stability of their weakest cluster.
 
     Parameters
     ----------
     weakest : numpy.ndarray, shape (number,)
         Mean Jaccard index of the least stable cluster of each number of clusters.
-    p_rand : numpy.ndarray, shape (number,)
-        P-value of the stability of each number; those that exceed the cluster-free data count.
     """
-    best = weakest[p_rand <= LEVEL].max(initial=0.0)
-    return next(level for least, level in CLAIM_LEVELS.items() if best >= least)
+    return np.select([weakest >= least for least in CLAIM_LEVELS], list(CLAIM_LEVELS.values()))
 
 
 def _shares(chosen: list[int]) -> dict[int, float]:
