@@ -16,7 +16,6 @@ from omics.report.reading import Artefacts
 from omics.report.svg import colours
 from omics.report.tables import named
 from omics.report.words import MISSING, clean, estimate, listing, natural, number, p_value, percent
-from omics.subtypes.clustering import DISSOLVED
 
 _MAX_ROWS = 20
 #: A patient who belongs to a subtype with a smaller probability is counted as doubtful.
@@ -118,9 +117,9 @@ def _stability(tree: xr.DataTree, chosen: int) -> list[Figure]:
     caption = (
         "How alike two clusterings of resampled patients are, and how well the least stable subtype comes back; 1 is "
         "identical. A number of subtypes counts only if it lies above the grey area, which data without any clusters "
-        f"reach, and its least stable subtype above {DISSOLVED:g}; of those about as stable as the best, the largest "
-        f"whose least stable subtype reaches {figures.STABLE} (dotted) is chosen, or else the largest. Other draws of "
-        f"the resamples would choose {sure}."
+        "reach, and none of its subtypes dissolves; of those about as stable as the best, the largest whose least "
+        f"stable subtype reaches {figures.STABLE} (dotted) is chosen, or else the largest. Other draws of the "
+        f"resamples would choose {sure}."
     )
     return [Figure(figures.stability(table, chosen), caption)]
 
