@@ -81,7 +81,7 @@ def found(
     labels, tables = clusters.labels_, {"followed": followed}
     here = {name: one.index for name, one in layers.items()}
     lesions = mutations(prepared) if prepared is not None else None
-    tables |= meaning(labels, clinical, table_of(scores["score"]), here, lesions, settings.covariates)
+    tables |= meaning(labels, clinical, table_of(scores["score"]), here, lesions, settings.covariates, seed=seed)
     tables |= _solutions(clusters, settings, seed, scores, layers, clinical)
     if layered is not None and clusters.n_subtypes_ > 1:
         markers = clustering.markers(layers, labels)
@@ -245,9 +245,11 @@ def meaning(
     layers: Mapping[str, pd.Index],
     lesions: pd.DataFrame | None = None,
     covariates: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
 ) -> dict[str, pd.DataFrame]:
     """Outcome by subtype, alone and beside what is known; agreement with known labels; a sentence for each."""
-    curves, tests = outcome.compare(clinical, labels)
+    curves, tests = outcome.compare(clinical, labels, random_state=seed)
     known = clinical if lesions is None else clinical.join(_apart(lesions, clinical), how="outer")
     table = clustering.enrichment(labels, known, layers)
     tables = {
@@ -285,7 +287,7 @@ def _solutions(
         }
         for name, one in every.items()
     ]
-    tests = outcome.over_solutions(clinical, {name: one.labels_ for name, one in every.items()})
+    tests = outcome.over_solutions(clinical, {name: one.labels_ for name, one in every.items()}, random_state=seed)
     return {"solutions": pd.DataFrame(rows), "solution_tests": tests}
 
 
@@ -357,7 +359,7 @@ def replicated(
     }
     if assigned.size:
         here = {name: cohort.node(new, f"views/{name}").indexes["sample"] for name in view_names(new)}
-        tables |= meaning(assigned, clinical, table_of(scores["score"]), here, mutations(new), covariates)
+        tables |= meaning(assigned, clinical, table_of(scores["score"]), here, mutations(new), covariates, seed=seed)
     return _with(xr.DataTree.from_dict({"/factors": describe(scores, "factors")}), tables)
 
 

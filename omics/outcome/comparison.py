@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import comprisk
@@ -11,13 +12,12 @@ from scipy.stats import chi2
 
 from omics.outcome.curves import CENSORED, RELAPSE, RiskTable, cumulative_incidence, kaplan_meier, risk_table
 from omics.outcome.endpoints import ENDPOINTS, endpoint, supported
-from omics.outcome.finegray import residuals
 from omics.schema import NODES, DataError
 
 #: Where a group expects fewer events than this, the chi-square distribution is too far off (Cochran 1954).
 FEWEST_EXPECTED = 5
-#: Permutations then, and how many at a time.
-PERMUTATIONS, _AT_A_TIME = 9_999, 500
+#: Draws of the groups then, at most, and how many that reach the observed value are enough.
+DRAWS, ENOUGH = 999, 20
 
 
 class GroupTest(NamedTuple):
@@ -130,92 +130,74 @@ def _hypergeometric(table: RiskTable) -> tuple[np.ndarray, np.ndarray]:
     return total @ share, np.diag(scale @ share) - (share * scale[:, None]).T @ share
 
 
-def permuted_test(outcome: pd.DataFrame, group: Any, *, competing: bool) -> GroupTest:
-    r"""Test of the same as Gray's or the log-rank test whose p-value is right however small groups are.
+def group_test(
+    outcome: pd.DataFrame, group: pd.Series, *, competing: bool, random_state: int = 0
+) -> tuple[str, GroupTest]:
+    """Gray's test where events compete, else the log-rank test; by permutation where a group expects few events.
 
-    With :math:`r_i` the events of patient i beyond those that a common (subdistribution) hazard expects, and
-    :math:`S_g` their sum in a group of :math:`n_g`, the statistic is
-
-    .. math:: Q = \frac{n - 1}{\sum_i (r_i - \bar r)^2} \sum_g \frac{(S_g - n_g \bar r)^2}{n_g},
-
-    and the p-value ``(1 + number of Q* >= Q) / 10000`` over 9,999 permutations of the groups. It supposes that
-    censoring does not depend on the group. The order of patients does not matter.
+    The limiting distribution calls small groups different too often. Then groups are dealt out anew, and the p-value is
+    the share of draws in which that of the limit is as small as the observed one: ``20 / L`` if the twentieth such draw
+    is the L-th, or else ``(1 + reached) / 1000`` of 999 draws. As the statistic carries its own variance, this holds
+    nearly also where groups were not followed equally long. The order of patients does not matter.
 
     Parameters
     ----------
     outcome : pandas.DataFrame
-        ``time, event, entry`` of each patient, as :func:`~omics.outcome.endpoints.endpoint`; none enters late if
-        events compete.
-    group : array-like, shape (patient,)
-        Group of each patient.
+        ``time, event, entry`` of each patient, as :func:`~omics.outcome.endpoints.endpoint`.
+    group : pandas.Series
+        Group of each patient, in the same order.
     competing : bool
         Whether events of other codes than 1 compete; else every code but 0 is an event.
-
-    References
-    ----------
-    Hothorn, Hornik, van de Wiel, Zeileis. American Statistician 2006;60:257-263.
-    """
-    number = _group_numbers(group)
-    time, event, entry = (outcome[name].to_numpy() for name in ("time", "event", "entry"))
-    order = np.lexsort((entry, event, time, number))
-    number, time, event, entry = number[order], time[order].astype(float), event[order], entry[order]
-    happened = event == RELAPSE if competing else event != CENSORED
-    residual = residuals(time, event, RELAPSE) if competing else _beyond_expected(time, happened, entry)
-    member = np.eye(number.max() + 1)[number]
-    r = residual - residual.mean()
-    size, n, events = member.sum(axis=0), len(r), int(happened.sum())
-    if not np.ptp(r) > 0:
-        return GroupTest(np.nan, len(size) - 1, np.nan, n, events)
-    scale = (n - 1) / (r @ r)
-    statistic = float(scale * ((r @ member) ** 2 / size).sum())
-    rng, reached, done = np.random.default_rng(0), 0, 0
-    while done < PERMUTATIONS:
-        rows = min(_AT_A_TIME, PERMUTATIONS - done)
-        dealt = rng.permuted(np.broadcast_to(r, (rows, n)), axis=1) @ member
-        reached += int((scale * (dealt**2 / size).sum(axis=1) >= statistic * (1 - 1e-9)).sum())
-        done += rows
-    return GroupTest(statistic, len(size) - 1, (1 + reached) / (1 + PERMUTATIONS), n, events)
-
-
-def _beyond_expected(time: np.ndarray, happened: np.ndarray, entry: np.ndarray) -> np.ndarray:
-    """Events of each patient beyond what one hazard for all expects (martingale residuals)."""
-    times, deaths = np.unique(time[happened], return_counts=True)
-    at_risk = (time[:, None] >= times) & ((entry[:, None] < times) | (entry[:, None] == 0))
-    return np.asarray(happened - at_risk @ (deaths / at_risk.sum(axis=0)))
-
-
-def group_test(outcome: pd.DataFrame, group: pd.Series, *, competing: bool) -> tuple[str, GroupTest]:
-    """Gray's test where events compete, else the log-rank test; by permutation where a group expects few events.
-
-    Parameters
-    ----------
-    outcome, group, competing
-        As :func:`permuted_test`; patients may enter late.
+    random_state : int
+        Seed of the draws.
 
     Returns
     -------
     name : {"gray", "logrank", "gray_permuted", "logrank_permuted"}
-        Permuted where, with the same share of events, the smallest group would have fewer than five.
+        Permuted where a group that is at risk at some event expects fewer than five, by the patients of all groups.
     test : GroupTest
         NaN where there is one group, nothing can be compared, or, for Gray's test, which does not know of it, where
         patients came under observation late.
 
     References
     ----------
-    Cochran. Biometrics 1954;10:417-451: five expected.
+    Cochran. Biometrics 1954;10:417-451: five expected. Besag, Clifford. Biometrika 1991;78:301-304: when to stop.
+    Janssen. Statistics & Probability Letters 1997;36:9-21: permutation of statistics with their own variance.
     """
     name, groups = "gray" if competing else "logrank", group.nunique()
-    happened = outcome["event"] == RELAPSE if competing else outcome["event"] != CENSORED
-    if groups < 2 or (competing and (outcome["entry"] > 0).any()):
+    time, event, entry = (outcome[column].to_numpy(dtype=float) for column in ("time", "event", "entry"))
+    happened = event == RELAPSE if competing else event != CENSORED
+    if groups < 2 or (competing and (entry > 0).any()):
         return name, GroupTest(np.nan, max(groups - 1, 0), np.nan, len(group), int(happened.sum()))
-    if group.value_counts().min() * happened.mean() < FEWEST_EXPECTED:
-        return f"{name}_permuted", permuted_test(outcome, group, competing=competing)
-    if competing:
-        return name, gray_test(outcome["time"], outcome["event"], group)
-    return name, logrank_test(outcome["time"], outcome["event"], group, entry=outcome["entry"])
+
+    def run(of: np.ndarray) -> GroupTest:
+        return gray_test(time, event, of) if competing else logrank_test(time, event, of, entry=entry)
+
+    number = _group_numbers(group)
+    result = run(number)
+    table = risk_table(time, happened, cause=1, group=number, entry=entry)
+    expected = _hypergeometric(table)[0][_compared(table)]
+    if not np.isfinite(result.p_value) or expected.min() >= FEWEST_EXPECTED:
+        return name, result
+    order = np.lexsort((number, np.bincount(number)[number], entry, event, time))
+    time, event, entry = time[order], event[order], entry[order]
+    p_value = _share_of_draws(run, number[order], result.p_value, random_state)
+    return f"{name}_permuted", result._replace(p_value=p_value)
 
 
-def compare(clinical: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _share_of_draws(
+    run: Callable[[np.ndarray], GroupTest], number: np.ndarray, observed: float, random_state: int
+) -> float:
+    """Share of the draws of the groups whose p-value is at most the observed one; one without any is not."""
+    rng, reached = np.random.default_rng(random_state), 0
+    for draw in range(1, DRAWS + 1):
+        reached += bool(run(rng.permutation(number)).p_value <= observed * (1 + 1e-9))
+        if reached == ENOUGH:
+            return reached / draw
+    return (1 + reached) / (1 + DRAWS)
+
+
+def compare(clinical: pd.DataFrame, groups: pd.Series, *, random_state: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Curves of each group, and tests between groups, for every endpoint that the clinical table supports.
 
     An endpoint with which other events compete, such as relapse, is compared by cumulative incidence and Gray's test;
@@ -228,6 +210,8 @@ def compare(clinical: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd
         Clinical table, indexed by sample.
     groups : pandas.Series
         Group of each patient, indexed by sample; patients without a group are left out.
+    random_state : int
+        Seed of the permutations.
 
     Returns
     -------
@@ -253,7 +237,7 @@ def compare(clinical: pd.DataFrame, groups: pd.Series) -> tuple[pd.DataFrame, pd
             drawn = curve(part["time"], part["event"], entry=part["entry"])
             curves.append(drawn.assign(group=group, endpoint=name))
         if label.nunique() > 1 and not (competing and (outcome["entry"] > 0).any()):
-            test, result = group_test(outcome, label, competing=competing)
+            test, result = group_test(outcome, label, competing=competing, random_state=random_state)
             tests.append(pd.DataFrame([{"endpoint": name, "test": test, **result._asdict()}]))
     return _stack(curves), _stack(tests)
 

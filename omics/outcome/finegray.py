@@ -131,12 +131,6 @@ def _process(time: np.ndarray, event: np.ndarray, x: np.ndarray, beta: np.ndarra
     return _Process(times, mean, deaths / total, at_risk, np.tensordot(deaths.astype(float), spread, axes=1))
 
 
-def residuals(time: np.ndarray, event: np.ndarray, cause: int) -> np.ndarray:
-    """Events of each patient beyond what one subdistribution hazard for all expects, shape (n,)."""
-    process = _process(time, event, np.zeros((len(time), 1)), np.zeros(1), cause)
-    return np.asarray((event == cause) - process.at_risk @ process.jump)
-
-
 def _score_residuals(
     process: _Process, time: np.ndarray, event: np.ndarray, x: np.ndarray, beta: np.ndarray, cause: int
 ) -> np.ndarray:

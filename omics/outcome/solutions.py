@@ -22,7 +22,9 @@ _REFRACTORY = "refractory"
 _MOST_TABLES = 2_000_000
 
 
-def over_solutions(clinical: pd.DataFrame, solutions: Mapping[str, pd.Series]) -> pd.DataFrame:
+def over_solutions(
+    clinical: pd.DataFrame, solutions: Mapping[str, pd.Series], *, random_state: int = 0
+) -> pd.DataFrame:
     """Test of every clustering for every endpoint that the clinical table supports.
 
     Endpoints with which others compete are tested by Gray's test, the others by the log-rank test, either by
@@ -38,6 +40,8 @@ def over_solutions(clinical: pd.DataFrame, solutions: Mapping[str, pd.Series]) -
     solutions : mapping
         Name of a clustering -> group of each patient, indexed by sample; patients without a group are left out of it.
         All clusterings that were looked at, or the correction is too small.
+    random_state : int
+        Seed of the permutations.
 
     Returns
     -------
@@ -64,7 +68,10 @@ def over_solutions(clinical: pd.DataFrame, solutions: Mapping[str, pd.Series]) -
         names.append(_REFRACTORY)
     tables = [pd.DataFrame(columns=list(_COLUMNS))]
     for name in names:
-        rows = [{"endpoint": name, "solution": key, **_row(clinical, name, of)} for key, of in solutions.items()]
+        rows = [
+            {"endpoint": name, "solution": key, **_row(clinical, name, of, random_state)}
+            for key, of in solutions.items()
+        ]
         table = pd.DataFrame(rows, columns=list(_COLUMNS))
         tables.append(table.assign(p_adjusted=holm(table["p_value"].to_numpy(float))))
     filled = [table for table in tables if len(table)]
@@ -116,7 +123,7 @@ def exact_test(happened: Any, group: Any) -> tuple[str, GroupTest]:
     return "fisher", GroupTest(statistic, df, p_value, n, total)
 
 
-def _row(clinical: pd.DataFrame, name: str, groups: pd.Series) -> dict[str, Any]:
+def _row(clinical: pd.DataFrame, name: str, groups: pd.Series, random_state: int) -> dict[str, Any]:
     """One solution and endpoint, without its adjusted p-value."""
     members = groups.dropna().astype(str)
     patients = clinical.loc[clinical.index.isin(members.index)]
@@ -127,7 +134,7 @@ def _row(clinical: pd.DataFrame, name: str, groups: pd.Series) -> dict[str, Any]
         return {"n_groups": label.nunique(), "test": test, **result._asdict()}
     outcome = endpoint(patients, name)
     label = members.loc[outcome.index]
-    test, result = group_test(outcome, label, competing=ENDPOINTS[name].competing)
+    test, result = group_test(outcome, label, competing=ENDPOINTS[name].competing, random_state=random_state)
     return {"n_groups": label.nunique(), "test": test, **result._asdict()}
 
 

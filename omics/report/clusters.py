@@ -45,8 +45,8 @@ def _subtypes_lead(n: int, asked_for: bool) -> str:
         return "One group was asked for, so all patients belong to it: whether there are subtypes was not looked at."
     if n == 1:
         return (
-            "No structure: no division of the patients was both stable in each of its subtypes and more stable than "
-            "in data without clusters, so all belong to one group. That is a result, not a failure."
+            "No structure: no division of the patients was stable in each of its subtypes and so much more stable than "
+            "in data without clusters as it takes, so all belong to one group. That is a result, not a failure."
         )
     return (
         f"{n} groups of patients with similar factor scores. Outcome was not used to find them, "
@@ -117,7 +117,8 @@ def _stability(tree: xr.DataTree, chosen: int) -> list[Figure]:
     caption = (
         "How alike two clusterings of resampled patients are, and how well the least stable subtype comes back; 1 is "
         "identical. A number of subtypes counts only if it lies above the grey area, which data without any clusters "
-        "reach, and none of its subtypes dissolves; of those about as stable as the best, the largest whose least "
+        "reach, none of its subtypes dissolves, and the p-value over all numbers is the smaller the less stable its "
+        "weakest subtype is; of those about as stable as the best, the largest whose least "
         f"stable subtype reaches {figures.STABLE} (dotted) is chosen, or else the largest. Other draws of the "
         f"resamples would choose {sure}."
     )

@@ -38,8 +38,8 @@ KNOWN_AS = {"subtype": "known subtype"}
 TESTS = {
     "gray": "Gray's test",
     "logrank": "log-rank test",
-    "gray_permuted": "permutation test of the incidence",
-    "logrank_permuted": "permutation test of the hazard",
+    "gray_permuted": "Gray's test by permutation",
+    "logrank_permuted": "log-rank test by permutation",
 }
 #: Why a hazard ratio or its interval is lacking.
 _DASH = (

@@ -52,7 +52,7 @@ def test_the_sentence_names_what_was_not_adjusted_for_and_warns(row, said):
             "(p = 0.02; of clusters as little stable as these p <= 0.01 is asked, for which it takes 99 cluster-free "
             "data sets (--null-sets))",
         ),
-        (0.04, 0.96, "(p = 0.04)"),  # clear enough, and yet there was no number without a cluster that dissolves
+        (0.03, 0.4, "(p = 0.03)"),  # no p-value would be small enough: a cluster dissolves
     ],
 )
 def test_no_structure_tells_which_level_was_asked(p_value, weakest, said):
