@@ -11,7 +11,7 @@ import xarray as xr
 
 from omics import cohort
 from omics.report.replication import shared_warning
-from omics.subtypes.clustering import DISSOLVED, LEVEL, levels_of
+from omics.subtypes.clustering import DISSOLVED, LEVEL, level_of
 from pipelines.tables import Row, records
 
 #: A subtype of fewer patients carries a warning.
@@ -65,8 +65,8 @@ def _in_words(n: int, summary: Mapping[str, Any], tree: xr.DataTree) -> str:
     if n == 1:
         table = cohort.node(tree, "stability")
         beyond = ((table["p_value"] <= LEVEL) & (table["weakest"] > DISSOLVED)).to_numpy()
-        level = levels_of(table["weakest"].to_numpy()[beyond]).max(initial=0.0)
-        if 0 < level < summary["p_value"] <= LEVEL:
+        level = level_of(table["weakest"].to_numpy()[beyond]) if beyond.any() else LEVEL
+        if level < summary["p_value"] <= LEVEL:
             p += f"; of clusters as little stable as these p <= {level:g} is asked"
             needed = round(1 / level) - 1
             if summary["n_null"] < needed:

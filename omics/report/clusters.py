@@ -117,8 +117,7 @@ def _stability(tree: xr.DataTree, chosen: int) -> list[Figure]:
     caption = (
         "How alike two clusterings of resampled patients are, and how well the least stable subtype comes back; 1 is "
         "identical. A number of subtypes counts only if it lies above the grey area, which data without any clusters "
-        "reach, none of its subtypes dissolves, and the p-value over all numbers is the smaller the less stable its "
-        "weakest subtype is; of those about as stable as the best, the largest whose least "
+        "reach, and none of its subtypes dissolves; of those about as stable as the best, the largest whose least "
         f"stable subtype reaches {figures.STABLE} (dotted) is chosen, or else the largest. Other draws of the "
         f"resamples would choose {sure}."
     )

@@ -30,8 +30,8 @@ VALID = 0.75
 DISSOLVED = 0.5
 #: Level of the tests of one number of clusters against the cluster-free null.
 LEVEL = 0.05
-#: Level of the test of structure, by the mean Jaccard index of the weakest cluster of a number. The null keeps no more
-#: than margins and correlations: in curved clouds of points, which have no clusters either, the test rejects more often
+#: Level of the test of structure, by the mean Jaccard index of the weakest cluster of the best number. The null keeps
+#: only margins and correlations: in curved clouds of points, which have no clusters either, the test rejects more often
 #: than it should. Their pieces are valid, but hardly as stable as clusters that lie apart; what is not must be clearer.
 CLAIM_LEVELS = {0.95: 0.05, VALID: 0.025, 0.0: 0.01}
 #: A difference in mean adjusted Rand index that is within what other subsamples would give, and the same as a share of
@@ -45,12 +45,12 @@ class Subtypes(ClusterMixin, BaseEstimator):
     By default a Gaussian mixture with a shared covariance on standardised factors; factors that are more uncertain
     than they vary are left out, unless all are. With ``n_subtypes=None`` the stability of each number of clusters,
     the mean adjusted Rand index over subsamples of the patients, is compared with that in cluster-free data of the
-    same correlations, skew and tails. A number counts if it exceeds these, none of its clusters dissolves (mean
-    Jaccard index above 0.5), and the numbers together exceed them as clearly as it takes: p <= 0.05 if all its
-    clusters are as good as unchanged in other draws (0.95 or more), p <= 0.025 if all are stable (0.75), or else
-    p <= 0.01. It is near the best if its stability is within 0.03, or a quarter of what it lacks to 1, of the
-    largest among these. Of the numbers near the best the largest with stable clusters only is taken, or else the
-    largest; there is one subtype, "no structure", if no number counts.
+    same correlations, skew and tails. A number is looked at further if it exceeds these and none of its clusters
+    dissolves (mean Jaccard index above 0.5). There is structure if the numbers together exceed them as clearly as
+    the one with the most stable clusters needs it: p <= 0.05 if all of these are as good as unchanged in other draws
+    (0.95 or more), p <= 0.025 if all are stable (0.75), or else p <= 0.01. Then, a number is near the best if its
+    stability is within 0.03, or a quarter of what it lacks to 1, of the largest. Of the numbers near the best the
+    largest with stable clusters only is taken, or else the largest. There is one subtype, "no structure", otherwise.
 
     Parameters
     ----------
@@ -390,32 +390,32 @@ def _most_probable(probability: pd.DataFrame) -> pd.Series:
 
 
 def _choose(measured: stability.Comparison) -> int:
-    """The largest of the most stable numbers that count; 1 if none does.
+    """The largest of the most stable numbers that beat the null; 1 if there is no structure.
 
-    A number counts if it beats the null, none of its clusters dissolves, and the null is beaten over all numbers as
-    clearly as clusters of this stability need it. A larger number must be about as stable as the best: one wide cluster
-    cut in two is more stable than chance, yet less so than the clusters themselves. Among those that are, the ones with
-    valid clusters only come first.
+    Whether there is structure, and into how many clusters it falls, are two questions. The first is answered over all
+    numbers, at the level of the one with the most stable clusters. Then, a larger number must be about as stable as the
+    best: one wide cluster cut in two is more stable than chance, yet less so than the clusters themselves. Among those
+    that are, the ones with valid clusters only come first.
     """
     weakest = measured.weakest
-    counts = (measured.p_rand <= LEVEL) & (weakest > DISSOLVED) & (measured.p_overall <= levels_of(weakest))
-    if not counts.any():
+    kept = (measured.p_rand <= LEVEL) & (weakest > DISSOLVED)
+    if not kept.any() or measured.p_overall > level_of(weakest[kept]):
         return 1
-    most = measured.rand[counts].max()
-    near = counts & (measured.rand >= most - max(ABOUT_AS_STABLE, SHARE_OF_LACK * (1 - most)))
+    most = measured.rand[kept].max()
+    near = kept & (measured.rand >= most - max(ABOUT_AS_STABLE, SHARE_OF_LACK * (1 - most)))
     valid = near & (weakest >= VALID)
     return measured.numbers[np.flatnonzero(valid if valid.any() else near)[-1]]
 
 
-def levels_of(weakest: np.ndarray) -> np.ndarray:
-    """Largest p-value of "no structure" at which numbers of clusters count, by the stability of their weakest cluster.
+def level_of(weakest: np.ndarray) -> float:
+    """Largest p-value of "no structure" at which some is claimed.
 
     Parameters
     ----------
     weakest : numpy.ndarray, shape (number,)
-        Mean Jaccard index of the least stable cluster of each number of clusters.
+        Mean Jaccard index of the least stable cluster of each number of clusters that beats the null.
     """
-    return np.select([weakest >= least for least in CLAIM_LEVELS], list(CLAIM_LEVELS.values()))
+    return next(level for least, level in CLAIM_LEVELS.items() if weakest.max() >= least)
 
 
 def _shares(chosen: list[int]) -> dict[int, float]:
