@@ -481,9 +481,9 @@ def test_wrong_input_is_refused():
     labels, clinical = mixed(10)
     scores = pd.DataFrame({"Factor1": np.arange(len(labels))}, labels.index)
     twice = [*range(len(labels)), 3]
-    with pytest.raises(DataError, match="duplicate sample: P0003"):
+    with pytest.raises(DataError, match="duplicate sample id: P0003"):
         enrichment(labels.iloc[twice], clinical)
-    with pytest.raises(DataError, match="duplicate sample: P0003"):
+    with pytest.raises(DataError, match="duplicate sample id: P0003"):
         enrichment(labels, clinical.iloc[twice])
     with pytest.raises(DataError, match="duplicate column: age"):
         enrichment(labels, pd.concat([clinical, clinical[["age"]]], axis=1))

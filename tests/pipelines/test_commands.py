@@ -171,7 +171,7 @@ def test_info_of_subtypes(omics, finished):
     assert -1 <= figures["stability"] <= 1
     assert 0 < figures["structure_p_value"] <= 1
     assert {row["endpoint"] for row in figures["tests"]} == {"relapse", "event_free", "overall", "after_relapse"}
-    assert figures["relapse_p_value"] == next(r["p_value"] for r in figures["tests"] if r["test"] == "gray")
+    assert figures["relapse_p_value"] == next(r["p_value"] for r in figures["tests"] if r["endpoint"] == "relapse")
     assert "subtype" in {row["label"] for row in figures["agreement"]}
 
 
