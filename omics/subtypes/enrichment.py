@@ -79,7 +79,7 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
         A sample or a column occurs twice.
     """
     known = known_labels(labels)
-    refuse_duplicates(clinical.index, "sample", "clinical")
+    refuse_duplicates(clinical.index, "sample id", "clinical")
     refuse_duplicates(clinical.columns, "column", "clinical")
     names = in_order(known.unique())
     code = pd.Series(pd.Index(names).get_indexer(pd.Index(known)), index=known.index)
@@ -133,7 +133,7 @@ def factor_associations(scores: pd.DataFrame, clinical: pd.DataFrame, columns: S
     if absent:
         raise UsageError(f"there is no column {', '.join(absent)}", where="clinical", fix=f"one of {list(clinical)}")
     for index, where in ((scores.index, "scores"), (clinical.index, "clinical")):
-        refuse_duplicates(index, "sample", where)
+        refuse_duplicates(index, "sample id", where)
     if not np.isfinite(scores.to_numpy(dtype=float)).all():
         raise DataError("a score is not finite", where="scores", fix="leave the patient out, or fit the factors again")
     table = clinical.reindex(scores.index)
