@@ -468,13 +468,6 @@ def test_solutions_that_cannot_be_tested_do_not_count():
     pd.testing.assert_series_equal(alone["p_adjusted"], alone["p_value"], check_names=False)
 
 
-def test_samples_of_relapse_are_not_compared_by_induction(patients):
-    assert "refractory" in set(over_solutions(patients, {"a": patients["group"]})["endpoint"])
-    taken = patients.copy()
-    taken.attrs["timepoint"] = "relapse"
-    assert set(over_solutions(taken, {"a": patients["group"]})["endpoint"]) == {"after_relapse"}
-
-
 @pytest.mark.parametrize("events", [3, 6, 8])
 def test_fishers_test_by_counting(events):
     group = np.repeat(["a", "b", "c", "d"], [2, 3, 4, 1])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import kstest
 
-from omics.outcome import compare, cumulative_incidence, gray_test, kaplan_meier, logrank_test
+from omics.outcome import compare, cumulative_incidence, gray_test, kaplan_meier, logrank_test, over_solutions
 from omics.outcome.comparison import group_test
 from omics.schema import NODES, DataError
 
@@ -299,3 +299,10 @@ def test_compare_without_outcome_is_empty_but_declared():
     assert tests.empty
     assert curves.columns.tolist() == [variable.name for variable in NODES["curves"]]
     assert curves.dtypes["at_risk"] == "int64"
+
+
+def test_samples_of_relapse_are_not_compared_by_induction():
+    clinical = _clinical()
+    assert "refractory" in set(over_solutions(clinical, {"a": clinical["group"]})["endpoint"])
+    clinical.attrs["timepoint"] = "relapse"
+    assert set(over_solutions(clinical, {"a": clinical["group"]})["endpoint"]) == {"after_relapse"}
