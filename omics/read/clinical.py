@@ -196,7 +196,7 @@ def _one_row_a_patient(raw: pd.DataFrame, patient: str, path: Path) -> pd.DataFr
     if not rows.index.is_unique:
         twice = rows.index[rows.index.duplicated()].unique()
         raise DataError(
-            f"{len(twice)} patients have several rows that differ: {', '.join(twice[:5])}",
+            f"several rows that differ for {len(twice)} of the patients: {', '.join(twice[:5])}",
             where=str(path),
             fix="keep one row a patient",
         )

@@ -117,9 +117,10 @@ def _stability(tree: xr.DataTree, chosen: int) -> list[Figure]:
     caption = (
         "How alike two clusterings of resampled patients are, and how well the least stable subtype comes back; 1 is "
         "identical. A number of subtypes counts only if it lies above the grey area, which data without any clusters "
-        "reach, and none of its subtypes dissolves; of those about as stable as the best, the largest whose least "
-        f"stable subtype reaches {figures.STABLE} (dotted) is chosen, or else the largest. Other draws of the "
-        f"resamples would choose {sure}."
+        "reach, and none of its subtypes dissolves. All numbers together must be clear of such data, by a smaller p "
+        "the less stable the subtypes are. Of the numbers about as stable as the best, the largest whose least stable "
+        f"subtype reaches {figures.STABLE} (dotted) is chosen, or else the largest. Other draws of the resamples would "
+        f"choose {sure}."
     )
     return [Figure(figures.stability(table, chosen), caption)]
 

@@ -67,7 +67,7 @@ _ENGINES = {"stream": "the streaming engine of omics-all", "mofapy2": "mofapy2"}
 _REPRESENTATIONS = {"factors": "factor scores", "screened": "screened features", "layers": "the layers themselves"}
 _SEEDED = ("factors", "subtypes", "evaluation", "interpretation")
 #: When tests are by permutation.
-_FEW = " (a subtype expects fewer than five events)"
+_FEW = "a subtype expects fewer than five events"
 _ADJUSTED = {"cause_specific_cox": "cause-specific Cox", "fine_gray": "Fine-Gray (Fine and Gray 1999)", "cox": "Cox"}
 
 
@@ -284,7 +284,7 @@ def _outcome(artefacts: Artefacts, manifests: Manifests) -> Iterator[str]:
     if falling:
         yield f"Kaplan-Meier curves (Kaplan and Meier 1958) show {listing(falling)}."
     if tests is not None:
-        cited = {"gray": " (Gray 1988)", "gray_permuted": _FEW, "logrank_permuted": _FEW}
+        cited = {"gray": " (Gray 1988)", "gray_permuted": f" (Gray 1988; {_FEW})", "logrank_permuted": f" ({_FEW})"}
         used = [TESTS.get(name, clean(name)) + cited.get(name, "") for name in tests["test"].unique()]
         yield f"Subtypes were compared by {listing(used)}, not adjusted for the number of end points."
     yield from _adjusted(tree)

@@ -208,6 +208,10 @@ def test_what_has_no_answer_is_refused(change, message):
         cox(time, event, change(x, event))
 
 
+#: On its way to infinity, whether the information becomes singular first is up to the last bits of the machine.
+_DIVERGES = "no finite coefficient|too few, or too much alike"
+
+
 @pytest.mark.parametrize(
     ("model", "x", "event", "message"),
     [
@@ -215,9 +219,9 @@ def test_what_has_no_answer_is_refused(change, message):
         (cox, [0.004, 0.325, 1.129, 0.056, 2.0, 0.099, 5.074, 3995.056], [0, 1, 1, 0, 0, 0, 1, 1], "no finite coeff"),
         (cox, [1.663, 29.197, 0.051, 2.417], [0, 0, 0, 1], "too few, or too much alike"),
         (proportional_hazards_test, [1.663, 29.197, 0.051, 2.417], [0, 0, 0, 1], "too few, or too much alike"),
-        (fine_gray, [0.142, 0.592, 147.109, 7.224], [1, 1, 0, 1], "no finite coefficient"),
-        (fine_gray, [0.765, 0.006, 53.098, 0.372], [0, 2, 1, 1], "no finite coefficient"),
-        (fine_gray, [0.0, 46.106, 0.235, 0.317], [1, 2, 0, 1], "too few, or too much alike"),
+        (fine_gray, [0.142, 0.592, 147.109, 7.224], [1, 1, 0, 1], _DIVERGES),
+        (fine_gray, [0.765, 0.006, 53.098, 0.372], [0, 2, 1, 1], _DIVERGES),
+        (fine_gray, [0.0, 46.106, 0.235, 0.317], [1, 2, 0, 1], _DIVERGES),
         (fine_gray, [0, 0, 1, 0], [2, 0, 0, 1], "too few, or too much alike"),
         (fine_gray, [0, 1, 0, 0, 0, 0], [2, 0, 0, 0, 1, 0], "'a' has no finite interval"),
     ],

@@ -192,7 +192,7 @@ def test_duplicate_patients(tmp_path):
     rows = {"patient": ["a", "a", "b"], "age": [1, 1, 2]}
     table, _ = read(tmp_path, rows)
     assert table.index.tolist() == ["a", "b"]
-    with pytest.raises(DataError, match="1 patients have several rows that differ: a"):
+    with pytest.raises(DataError, match="several rows that differ for 1 of the patients: a"):
         read(tmp_path, rows | {"age": [1, 3, 2]})
 
 
