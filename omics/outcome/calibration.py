@@ -119,35 +119,44 @@ def decision_curve(
         raise DataError(f"thresholds are {thresholds}", fix="give risks between 0 and 1")
     known = known_of(time, event, risk, horizon=horizon)
     mean = np.nanmean(known.risk, axis=0)
-    everybody = np.ones(len(mean), dtype=bool)
-    rng = np.random.default_rng(random_state)
-    drawn = rng.integers(0, len(mean), size=(n_bootstrap, len(mean)))
+    n = len(mean)
+    drawn = np.random.default_rng(random_state).integers(0, n, size=(n_bootstrap, n))
+    times_drawn = np.array([np.bincount(rows, minlength=n) for rows in drawn])
+    once = np.ones((1, n))
     rows = []
     for threshold in thresholds:
         flagged = mean >= threshold
-        draws = [_net_benefit(_taken(known, rows_), flagged[rows_], threshold) for rows_ in drawn]
-        spread = quantile_of(0.95) * np.std(draws, ddof=1)
-        benefit = _net_benefit(known, flagged, threshold)
+        spread = quantile_of(0.95) * np.std(_net_benefit(known, times_drawn * flagged, threshold), ddof=1)
+        benefit = float(_net_benefit(known, once * flagged, threshold)[0])
         rows.append(
             {
                 "threshold": threshold,
                 "net_benefit": benefit,
                 "lower": benefit - spread,
                 "upper": benefit + spread,
-                "all": _net_benefit(known, everybody, threshold),
+                "all": float(_net_benefit(known, once, threshold)[0]),
                 "flagged": float(flagged.mean()),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _taken(known: Known, rows: np.ndarray) -> Known:
-    return known._replace(time=known.time[rows], event=known.event[rows])
-
-
-def _net_benefit(known: Known, flagged: np.ndarray, threshold: float) -> float:
-    if not flagged.any():
-        return 0.0
-    incidence_flagged, _ = _incidence_at(known, flagged)
+def _net_benefit(known: Known, weight: np.ndarray, threshold: float) -> np.ndarray:
+    """Net benefit in each draw, where each flagged patient counts `weight` times, (draw, patient)."""
+    happens = _incidence_of_draws(known, weight)
     odds = threshold / (1.0 - threshold)
-    return float(flagged.mean() * (incidence_flagged - (1.0 - incidence_flagged) * odds))
+    return np.asarray(weight.sum(axis=1) / weight.shape[1] * (happens - (1.0 - happens) * odds))
+
+
+def _incidence_of_draws(known: Known, weight: np.ndarray) -> np.ndarray:
+    """Aalen-Johansen incidence at the horizon in each draw, as of patients who stand there `weight` times."""
+    order = np.argsort(known.time, kind="stable")
+    time, event = known.time[order], known.event[order]
+    starts = np.flatnonzero(np.diff(time, prepend=-np.inf) > 0)
+    counts = (weight[:, order] * of for of in (1.0, event == 1, event > 1))
+    everybody, own, competing = (np.add.reduceat(of, starts, axis=1) for of in counts)
+    at_risk = np.maximum(np.cumsum(everybody[:, ::-1], axis=1)[:, ::-1], 1.0)  # where nobody is, nothing happens
+    free = np.cumprod(1.0 - (own + competing) / at_risk, axis=1)
+    free_before = np.concatenate([np.ones((len(free), 1)), free[:, :-1]], axis=1)
+    steps = (free_before * own / at_risk)[:, time[starts] <= known.horizon]
+    return np.asarray(np.cumsum(steps, axis=1)[:, -1:].sum(axis=1))  # the last, or 0 where no time is within

@@ -187,6 +187,24 @@ def test_calibration_table_and_decision_curve_of_the_true_risk():
     assert nobody.loc[0, ["net_benefit", "flagged"]].eq(0).all()
 
 
+def test_net_benefit_varies_as_over_patients_drawn_with_replacement():
+    time, event, risk = simulated(60, 3)
+    time = np.ceil(2 * time) / 2  # ties
+
+    def benefit(of: np.ndarray) -> float:
+        flagged = of[risk[of] >= 0.3]
+        curve = cumulative_incidence(time[flagged], event[flagged])
+        share = curve.loc[curve["time"] <= 2, "estimate"].iloc[-1]
+        return len(flagged) / len(of) * (share - (1 - share) * 0.3 / 0.7)
+
+    row = decision_curve(time, event, risk, horizon=2, thresholds=[0.3], n_bootstrap=40, random_state=5).iloc[0]
+    drawn = np.random.default_rng(5).integers(0, 60, size=(40, 60))
+    spread = 1.959963984540054 * np.std([benefit(of) for of in drawn], ddof=1)
+    assert row["net_benefit"] == pytest.approx(benefit(np.arange(60)), abs=1e-12)
+    assert row["lower"] == pytest.approx(row["net_benefit"] - spread, abs=1e-12)
+    assert row["upper"] == pytest.approx(row["net_benefit"] + spread, abs=1e-12)
+
+
 def test_random_and_perfect_risks():
     time, event, _ = simulated(800, 8)
     noise = np.random.default_rng(2).random(800)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from omics.artefact import Provenance, digest, verify
 from omics.predict import MODELS, Model, OutcomeClassifier, Question, Scheme, evaluate, frozen, load, predict, train
 from omics.predict.learning import target_of
 from omics.schema import IntegrityError, UsageError
+from omics.subtypes import Subtypes
 from tests.driven import HORIZON, MOFA, classifier, outcomes, published, raw_cohort
 
 
@@ -175,7 +177,9 @@ def test_every_kind_of_bundle_predicts_as_it_was_trained(store, tree, patients, 
 
 
 def test_subtypes_travel_in_the_bundle(store, tree, tmp_path):
-    train(store, tmp_path / "model", horizon=HORIZON, mofa=MOFA, n_inner=2, subtypes=True)
+    with pytest.MonkeyPatch.context() as patch:  # few resamples: how stable subtypes are is not asked here
+        patch.setattr("omics.predict.bundle.Subtypes", partial(Subtypes, n_subtypes=2, n_resamples=2, n_null=2))
+        train(store, tmp_path / "model", horizon=HORIZON, mofa=MOFA, n_inner=2, subtypes=True)
     found = predict(load(tmp_path / "model"), tree)
     assert found["subtype"].str.fullmatch(r"S\d+").all()
     assert found["subtype_probability"].between(0, 1).all()

@@ -55,6 +55,7 @@ def test_the_audit_catches_feature_choice_outside_of_the_folds(tmp_path):
     assert not list(tmp_path.glob(".audit-*")), "copies of the store are cleared away"
 
 
+@pytest.mark.slow  # an honest run is audited from the command line too
 def test_an_honest_run_passes_its_audit(store, tmp_path):
     result = evaluate(store, **{**QUICK, "representations": ("factors", "loadings")}, audit=True, scratch=tmp_path)
     audit = table(result, "audit")
@@ -141,11 +142,11 @@ def test_relapse_samples_are_refused(tmp_path):
 
 
 def test_permutations_tell_what_chance_gives(store):
-    result = evaluate(store, **QUICK, n_permutations=9)
+    result = evaluate(store, **QUICK, n_permutations=4)
     null = table(result, "permutations").set_index("features")
     assert null["null_mean"].between(0.35, 0.65).all()
-    assert null.loc["omics", "p_value"] == 0.1  # the planted driver: better than all nine
-    assert (null["permutations"] == 9).all()
+    assert null.loc["omics", "p_value"] == 0.2  # the planted driver: better than all four
+    assert (null["permutations"] == 4).all()
 
 
 def test_a_representation_that_fails_is_listed(store):
