@@ -34,6 +34,7 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         ),
         Variable("factor_mean", ("factor",), "float", "mean by which factors were standardised"),
         Variable("factor_scale", ("factor",), "float", "scale by which factors were standardised"),
+        Variable("reach", (), "float", "distance to the centre, in spreads, beyond which a patient is of no subtype"),
     ),
     "stability": (
         Variable("stability", ("n_subtypes",), "float", "mean adjusted Rand index between resamples"),
@@ -242,7 +243,11 @@ SUBTYPE_NODES: Mapping[str, tuple[Variable, ...]] = {
         row("n_ambiguous", "integer", "patients between subtypes"),
         optional("n_known", ("row",), "integer", "patients known well enough for the figures of the subtypes"),
         row("n_compared", "integer", "patients whom ari compares: known well enough, and assigned to a subtype"),
-        row("own_subtypes", "integer", "clusters of the cohort by itself; 0 if it could not be clustered"),
+        row(
+            "own_subtypes",
+            "integer",
+            "into how many clusters the cohort by itself was cut; 0 if it could not be",
+        ),
         row("ari", "float", "adjusted Rand index of these and the subtypes, over the assigned patients compared"),
         row("prediction_strength", "float", "the smallest of these clusters"),
         row("note", "text", "why something is not known"),

@@ -132,7 +132,9 @@ def _refuse_excluded(columns: Sequence[str], clinical: pd.DataFrame) -> None:
     absent = sorted(set(columns) - set(clinical.columns))
     if absent:
         raise UsageError(
-            f"no clinical column {', '.join(absent)}", where="--exclude", fix=f"there are {', '.join(clinical.columns)}"
+            f"no clinical column {', '.join(absent)}",
+            where="--exclude",
+            fix=f"choose from {', '.join(name for name in clinical.columns if not clustering.is_outcome(name))}",
         )
     told = sorted(name for name in columns if clustering.is_outcome(name))
     if told:

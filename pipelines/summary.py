@@ -171,7 +171,9 @@ _TESTS = (
 def _interpretation(tree: xr.DataTree) -> Figures:
     tables = {name: records(tree, name) for name in tree.children if name not in ("clinical", "differential")}
     tests = {name: tables[name] for name in _TESTS if name in tables}
-    found = {name: sum((row["q_value"] or 1) <= 0.05 for row in rows) for name, rows in tests.items()}
+    found = {
+        name: sum(row["q_value"] is not None and row["q_value"] <= 0.05 for row in rows) for name, rows in tests.items()
+    }
     first = {
         name: [row for row in rows if row["rank"] <= 3] for name, rows in tables.items() if name == "factor_features"
     }

@@ -80,7 +80,7 @@ def _left_out(followed: list[Row]) -> Row:
     """Which factors were left out for following a clinical column, and how near the others came."""
     if not followed:
         return {}
-    factors = list(dict.fromkeys(row["factor"] for row in followed))
+    factors = sorted({row["factor"] for row in followed}, key=lambda name: (len(name), name))
     out = {row["factor"] for row in followed if row["excluded"]}
     said = f"{len(out)} of {len(factors)}" + (f": {', '.join(one for one in factors if one in out)}" if out else "")
     kept = [row for row in followed if row["factor"] not in out and row["effect"] == row["effect"]]
@@ -114,14 +114,16 @@ def _sentence(row: Row) -> str:
     why = [part for part in parts if part.startswith(("not fitted", "nothing is left"))]
     dropped = [part for part in parts if part.startswith("dropped")]
     # said of the user's choice as of the default: the order is theirs, and it decides
-    hint = ["name the most important first (--covariates): the last are dropped first"] if dropped else []
+    stays = f" ({_text(row['strata'])} stays: strata take no events)" if _text(row["strata"]) else ""
+    hint = [f"name the most important first (--covariates): the last are dropped first{stays}"] if dropped else []
+    pooled = [part for part in parts if " pooled as " in part]
     few = [f"beware: {part}" for part in parts if part.endswith("for each")]
     limit = [part for part in parts if part.endswith("tested by the limit of the likelihood")]
     out = [] if any("no covariate is left" in one for one in why) else _not_adjusted_for(_text(row["left_out"]))
     given = f"{p} beside {beside}" if beside else p
     without = f" ({'; '.join(out)})" if out else ""
     counts = f" ({row['events']} events of {row['n']} patients)"
-    return "; ".join([f"{row['endpoint']}: {given}{without}{counts}", *why, *few, *limit, *dropped, *hint])
+    return "; ".join([f"{row['endpoint']}: {given}{without}{counts}", *why, *few, *limit, *pooled, *dropped, *hint])
 
 
 def _not_adjusted_for(left_out: str) -> list[str]:

@@ -84,6 +84,8 @@ def complete(clinical: pd.DataFrame) -> Covariates:
     columns, left_out = {}, []
     for name in map(str, clinical):
         column = _scaled(clinical[name])
+        if column.name != name and column.name in clinical:  # a column of the user's is called so
+            column = column.rename(f"{column.name} (of {name})")
         missing = column.isna().mean()
         if missing > _MOST_MISSING:
             left_out.append(f"{name} (missing in {100 * missing:.0f} % of patients)")

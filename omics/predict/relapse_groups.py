@@ -47,7 +47,7 @@ _CIRCULAR_STREAM, _PERMUTATION_STREAM = 2001, 2002
 _REMARKS = {
     "asymptotic": "one-sided, but folds share training patients, so it is too small; n_permutations gives a valid one",
     "permutation": "one-sided; the larger of {dealt:.2g} (everything repeated on outcomes dealt out anew) and "
-    "{alone:.2g} (held-out patients alone: having groups at all may be rare by chance, but is no difference)",
+    "{alone:.2g} (held-out patients alone: that groups are found at all may be rare by chance, and is no difference)",
     "again": "another split of the same patients: no further evidence",
     "alike": "nothing to compare: all are in one group, or nobody has an event while both are followed",
     CIRCULAR: "CIRCULAR: tested on the patients who were used to find the factors; must not be read as evidence",

@@ -301,6 +301,10 @@ def _adjusted(tree: xr.DataTree | None) -> Iterator[str]:
         if beside:
             named = listing([KNOWN_AS.get(one, clean(one)) for one in beside])
             yield f"Beside {named} they were tested by {_regressions(fitted[given != ''])} regression."
+        strata = fitted["strata"].fillna("")
+        within = listing([KNOWN_AS.get(one, clean(one)) for one in sorted(set(strata) - {""})])
+        if within:
+            yield f"Baseline hazards of {_regressions(fitted[strata != ''])} regression were apart by {within}."
         if fitted["left_out"].fillna("").str.contains("does not converge with").any():
             yield "A covariate with which a regression could not be fitted was left out of it; the table names it."
         if fitted["remark"].fillna("").str.contains("ratio of pseudo-likelihoods").any():

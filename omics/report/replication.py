@@ -132,8 +132,9 @@ def _overall(tree: xr.DataTree | None) -> list[Part]:
     if row["own_subtypes"] > 0:
         whom = count(int(row["n_compared"]), "assigned patient")
         said += (
-            f"Clustered by itself, the cohort has {count(int(row['own_subtypes']), 'cluster')}; their agreement with "
-            f"the assignment is {number(row['ari'])} (adjusted Rand index, {whom})."
+            f"By itself the cohort was cut into {count(int(row['own_subtypes']), 'cluster')}, a number given by the "
+            f"reference and no finding; their agreement with the assignment is {number(row['ari'])} (adjusted Rand "
+            f"index, {whom})."
         )
     return [Remark(f"{said} {clean(row['note'], 300)}".strip())]
 

@@ -19,7 +19,6 @@ unless two subtypes lie one behind the other along a strong correlation, of whic
 
 from __future__ import annotations
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,12 +26,14 @@ import pandas as pd
 import xarray as xr
 from scipy.stats import chi
 
-from omics.schema import DataError, check
+from omics.schema import DataError, check, describe
 from omics.subtypes.matching import UNASSIGNED, WITHIN, covariance_of
 from omics.subtypes.mixture import squared_distance
 
 #: A patient whose most probable subtype has a smaller probability is ambiguous.
 CLEAR = 0.6
+#: Share of a model's own patients by whose distances it is told what is outside; the others may be outliers.
+MOST = 0.95
 
 
 class Reference(NamedTuple):
@@ -50,6 +51,8 @@ class Reference(NamedTuple):
         Where the score 0 is, o.
     limits : numpy.ndarray, shape (2, factor)
         Where scores were cut, low and high.
+    reach : float
+        Distance beyond which a patient is outside, c of :func:`assign`.
     """
 
     mean: np.ndarray
@@ -57,6 +60,7 @@ class Reference(NamedTuple):
     mixing: np.ndarray
     origin: np.ndarray
     limits: np.ndarray
+    reach: float
 
     @classmethod
     def of(cls, model: xr.Dataset) -> Reference:
@@ -66,7 +70,8 @@ class Reference(NamedTuple):
             model[name].to_numpy().astype(float)
             for name in ("mean", "mixing", "factor_mean", "factor_scale", "factor_low", "factor_high")
         )
-        return cls(mean, covariance_of(model), mixing, -centre / scale, (np.array([low, high]) - centre) / scale)
+        limits = (np.array([low, high]) - centre) / scale
+        return cls(mean, covariance_of(model), mixing, -centre / scale, limits, float(model["reach"]))
 
 
 class Patients(NamedTuple):
@@ -119,11 +124,9 @@ def assign(model: xr.Dataset, scores: xr.Dataset) -> pd.DataFrame:
     .. math:: d_i^2 = (z_i - m_i)^T \Sigma^{-1} (z_i - m_i), \qquad D_i^2 = (z_i - m_i)^T V_i^{-1} (z_i - m_i)
 
     the distance d is in units of the spread within the subtype, and D also knows how uncertain the scores are. A
-    patient is outside if D exceeds c, the 99 % quantile of the chi distribution with as many degrees of freedom as
-    there are factors. His limit is where, on his way from the centre, he would be so: :math:`c \, d_i / D_i`, which is
-    c where the scores are certain. Extreme scores are not cut here as they are for the probabilities, or nobody could
-    be far outside; as the spread within the subtypes of a fitted model is that of cut scores, 2 % rather than 1 % of
-    such patients as it was made of are outside.
+    patient is outside if D exceeds c (:func:`with_reach`). His limit is where, on his way from the centre, he would be
+    so: :math:`c \, d_i / D_i`, which is c where the scores are certain. Extreme scores are not cut here as they are for
+    the probabilities, or nobody could be far outside.
 
     Parameters
     ----------
@@ -165,25 +168,35 @@ def _refuse_unknown(score: np.ndarray, sd: np.ndarray, samples: pd.Index) -> Non
         )
 
 
-def groups(patients: Patients, reference: Reference) -> np.ndarray:
-    """Position of the most probable subtype of each patient, or the number of subtypes if he is outside, (sample,)."""
+def with_reach(model: xr.Dataset, scores: xr.Dataset) -> xr.Dataset:
+    r"""A model that says, by its own patients, from which distance on one is outside.
+
+    .. math:: c = \chi_{0.99} \, \max(1, D_{0.95} / \chi_{0.95})
+
+    with the quantiles of the chi distribution with as many degrees of freedom as there are factors, and of the
+    distances D of the model's patients (:func:`assign`). The spread within the subtypes is that of cut scores, and real
+    subtypes have longer tails than a Gaussian, so by the chi distribution alone one in twenty of a model's own patients
+    would be outside. One in twenty may lie anywhere without moving c.
+
+    Parameters
+    ----------
+    model : xarray.Dataset
+        ``NODES["subtype_model"]``; its ``reach`` is not used.
+    scores : xarray.Dataset
+        ``NODES["factors"]`` of the patients of whom it was made.
+    """
+    reference, patients = Reference.of(model), Patients.of(model, scores)
     mean, covariance = _expected(patients, reference)
     first = most_probable(patients, reference)
     difference = patients.uncut - mean[np.arange(len(first)), first]
-    square = squared_distance(difference[:, None], covariance)[:, 0]
-    outside = np.sqrt(square) > _quantile(difference.shape[1])
-    return np.where(outside, len(reference.mixing), first)
+    distance = np.sqrt(squared_distance(difference[:, None], covariance)[:, 0])
+    within, most = chi.ppf([WITHIN, MOST], difference.shape[1])
+    return describe(model.assign(reach=within * max(1.0, np.quantile(distance, MOST) / most)), "subtype_model")
 
 
 def most_probable(patients: Patients, reference: Reference) -> np.ndarray:
     """Position of the most probable subtype of each patient, outside or not, (sample,)."""
     return _log_odds(patients, reference).argmax(axis=1)
-
-
-@cache
-def _quantile(n_factors: int) -> float:
-    """The 99 % quantile of the chi distribution; SciPy takes longer over it than a patient takes otherwise."""
-    return float(chi.ppf(WITHIN, n_factors))
 
 
 def _expected(patients: Patients, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
@@ -217,7 +230,7 @@ def _row(one: Patients, reference: Reference, names: list[str]) -> tuple[object,
         distance, known = (
             float(np.sqrt(squared_distance(difference, v)[0])) for v in (reference.covariance, covariance[0])
         )
-    limit = _quantile(difference.shape[1]) * (distance / known if 0 < known < np.inf else 1.0)
+    limit = reference.reach * (distance / known if 0 < known < np.inf else 1.0)
     outside, ambiguous = distance > limit, probability[first] < CLEAR
     reasons = []
     if outside:

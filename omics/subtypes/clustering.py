@@ -19,6 +19,7 @@ from omics.cohort import node
 from omics.schema import DataError, UsageError, check, describe
 from omics.subtypes import mixture, stability
 from omics.subtypes.algorithms import ALGORITHMS, Data
+from omics.subtypes.assignment import with_reach
 from omics.subtypes.counting import jaccard_each
 from omics.subtypes.layers import components
 from omics.subtypes.matching import covariance_of
@@ -152,6 +153,7 @@ class Subtypes(ClusterMixin, BaseEstimator):
             data = Data(z, importance(scores, score), np.zeros(z.shape[1], int))
         with threadpool_limits(limits=1):  # threads of BLAS would change the last digits, and are slower here
             label, order = self._fit_sorted(data, z, standard)
+        self.model_ = with_reach(self.model_, scores)
         self.probability_ = self.predict_proba(scores)
         names = self.model_.indexes["subtype"].to_numpy(dtype=object)
         named = pd.Series(names[order.argsort()[label]], score.indexes["sample"], name="label")
@@ -369,6 +371,7 @@ def _model(
             "mean": (("subtype", "factor"), mean),
             "covariance": (("factor", "other_factor"), fitted.covariance[0]),
             "mixing": ("subtype", fitted.mixing[0][order]),
+            "reach": ((), np.nan),
         }
     ).assign_coords(
         subtype=np.array([f"S{i + 1}" for i in range(len(order))], dtype=object),

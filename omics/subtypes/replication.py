@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from omics.blocks import each
 from omics.schema import DataError, UsageError
-from omics.subtypes.assignment import Patients, Reference, assign, groups, most_probable
+from omics.subtypes.assignment import Patients, Reference, assign, most_probable
 from omics.subtypes.clustering import Subtypes
 from omics.subtypes.matching import UNASSIGNED, withheld
 
@@ -38,7 +38,7 @@ STRONG = 0.8
 FEWEST = 5
 #: Fewest patients of a group who can be each other's neighbours.
 PAIR = 2
-#: A larger share of patients beyond all limits is a group of its own: 1 % is expected.
+#: A larger share of patients beyond all limits is a group of its own: 1 to 3 % are expected.
 MANY_OUTSIDE = 0.05
 #: Last entries of the seeds of independent streams of random numbers.
 FREE_STREAM, PERMUTED_STREAM = 2001, 2002
@@ -117,10 +117,11 @@ def replicate(reference: Subtypes, scores: xr.Dataset, *, n_null: int = 200, ran
     of their own; if they are at least 5 %, the cohort by itself is cut into one cluster more than the reference has.
     It is cut by the mixture, whatever algorithm made the reference.
 
-    A cohort without clusters is one Gaussian with the mean and covariance of this one, whose patients are assigned in
-    the same way. In-group proportions are compared after what labels dealt out at random would give is taken off, as
-    a large group has a large one by chance. Where fewer than 2 patients of a cohort without clusters are in a group,
-    it says nothing of that group: p is over the others.
+    A cohort without clusters is one Gaussian with the mean and covariance of this one, whose patients are given to
+    their most probable subtype however far away: within the limits of subtypes that lie far apart it has hardly any,
+    and could say nothing of the clearest ones. In-group proportions are compared after what labels dealt out at random
+    would give is taken off, as a large group has a large one by chance. Where fewer than 2 patients of a cohort without
+    clusters are in a group, it says nothing of that group: p is over the others.
 
     ``p_permuted`` is by the null of Kapp and Tibshirani, centres of which each factor's entries are dealt out anew to
     the subtypes; they use principal axes, in which two centres have but one other arrangement. No verdict rests on it.
@@ -271,9 +272,11 @@ def prediction_strength(own: np.ndarray, group: np.ndarray, n_groups: int) -> tu
 
 
 def _against_cluster_free(known: _Known, n_null: int, seed: int) -> _InGroup:
-    """Compare with cohorts without clusters; outside is a group.
+    """Compare with cohorts without clusters; here outside is a group, there nobody is.
 
-    One in which a group is too small has no proportion of it, and speaks neither for nor against the group.
+    Those within the limits have no more neighbours of their own group than all who are nearest to it, as a rule, so
+    this is not too favourable. A cohort in which a group is too small has no proportion of it, and speaks neither for
+    nor against the group.
     """
     n_subtypes = len(known.reference.mixing)
     observed, best = (_above_chance(known.group, near, n_subtypes) for near in (known.neighbour, None))
@@ -345,7 +348,7 @@ def _cluster_free(index: int, known: _Known, seed: list[int]) -> np.ndarray:
     spread, axes = np.linalg.eigh(np.atleast_2d(np.cov(uncut, rowvar=False)))
     drawn = rng.standard_normal(uncut.shape) * np.sqrt(np.maximum(spread, 0)) @ axes.T + uncut.mean(axis=0)
     cut = np.clip(drawn, *known.reference.limits)
-    group = groups(known.patients._replace(z=cut, uncut=drawn), known.reference)
+    group = most_probable(known.patients._replace(z=cut), known.reference)
     return _above_chance(group, _neighbours(cut, known.reference, known.factors), len(known.reference.mixing))
 
 
@@ -403,7 +406,7 @@ def _verdict(row: Any, n_subtypes: int, note: str) -> tuple[int, str]:
         return -1, f"{row.subtype} cannot be judged: {why}"
     if row.assigned < FEWEST:
         return 0, f"{row.subtype} does not: only {who}"
-    neighbours = f"{row.in_group:.0%} have their nearest neighbour in it (p = {row.p_value:.3f})"
+    neighbours = f"{100 * row.in_group:.0f} % have their nearest neighbour in it (p = {row.p_value:.3f})"
     kept = f"prediction strength {row.prediction_strength:.2f}"
     missed, weak = row.p_value > LEVEL, row.prediction_strength < STRONG
     powerless = row.least_p > LEVEL  # then p is above the level whatever the patients are

@@ -282,8 +282,8 @@ def test_missing_and_constant_covariates_are_left_out_and_named():
 def test_how_covariates_are_scaled():
     raw = pd.DataFrame({"mrd": [0.0, 1e-6, 1e-3, 0.1], "wbc": [0.0, 1.0, 10.0, 100.0], "age": [1, 2, 3, 4]})
     table = complete(raw).table
-    np.testing.assert_allclose(table["log10 mrd"], [-5, -5, -3, -1])
-    np.testing.assert_allclose(table["log10 wbc"], [-1, 0, 1, 2])
+    np.testing.assert_allclose(table[["log10 mrd", "log10 wbc"]].T, [[-5, -5, -3, -1], [-1, 0, 1, 2]])
+    assert [*complete(raw.assign(**{"log10 wbc": raw["age"]})).table][1::2] == ["log10 wbc (of wbc)", "log10 wbc"]
     assert complete(raw.assign(mrd=[0.0, 1.0, 0.0, 1.0])).table["mrd"].tolist() == [0, 1, 0, 1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -49,15 +50,58 @@ def test_a_subtype_whose_figures_could_not_be_better_does_not_fail(world, refere
     assert len(missed) > 1
     assert (missed["in_group"] == 1).all()
     assert (missed["replicates"] == -1).all()
-    said = r"S\d cannot be judged: .* 100% have .*, but the test has no power, as p could be no less than 0\.\d+"
+    said = r"S\d cannot be judged: .* 100 % have .*, but the test has no power, as p could be no less than 0\.\d+"
     assert missed["verdict"].str.match(said).all()
 
 
 def test_a_cohort_without_clusters_that_has_no_such_group_does_not_speak_for_it(world, reference):
     scores, name = with_few(world, reference, 6)
     row = replicate(reference, scores, n_null=39).subtypes.set_index("subtype").loc[name]
-    assert (row["assigned"], row["in_group"], row["p_value"], row["replicates"]) == (6, 1, 1, -1)
-    assert "against the 0 cohorts without clusters that have the group" in row["verdict"]
+    assert (row["assigned"], row["in_group"], row["replicates"]) == (6, 1, -1)
+    said = re.search(r"could be no less than (.*) against the (\d+) cohorts .* that have the group", row["verdict"])
+    assert said is not None
+    assert float(said[1]) == pytest.approx(row["p_value"], abs=5e-4)
+    assert int(said[2]) < 39
+
+
+def test_subtypes_that_could_not_be_clearer_replicate(world, reference):
+    found = replicate(reference, factors(world.draw(4, 250, without=2)[0]), n_null=99)
+    assert (found.subtypes["replicates"] == 1).all(), found.subtypes["verdict"].tolist()
+    assert found.overall.loc[0, "own_subtypes"] == 4
+
+
+@pytest.mark.parametrize("kind", ["heavy", "skewed"])
+def test_cohorts_without_clusters_of_other_shapes_replicate_nothing(world, reference, kind):
+    score = world.draw(1, 300, without=2)[0]
+    rng = np.random.default_rng(3)
+    drawn = rng.multivariate_normal(np.zeros(score.shape[1]), np.corrcoef(score, rowvar=False), 200)
+    shape = drawn / np.sqrt(rng.chisquare(4, 200) / 4)[:, None] if kind == "heavy" else np.exp(0.6 * drawn)
+    free = (shape - shape.mean(axis=0)) / shape.std(axis=0) * score.std(axis=0) + score.mean(axis=0)
+    found = replicate(reference, factors(free), n_null=39).subtypes
+    assert (found["replicates"] == 0).all(), found["verdict"].tolist()
+
+
+# --- limits ---------------------------------------------------------------------------------------------------------
+
+
+def test_few_patients_of_the_reference_or_like_them_are_outside_whatever_their_tails(world):
+    """Of t distributions with 5 degrees of freedom 8 and 10 % are beyond the 99 % quantile of a Gaussian."""
+    score, label = world.draw(1, 2000, without=2)
+    centre = np.array([score[label == one].mean(axis=0) if one != 2 else np.zeros(score.shape[1]) for one in range(5)])
+    tails = np.sqrt(np.random.default_rng(1).chisquare(5, 2000) / 5)[:, None]
+    score = centre[label] + (score - centre[label]) / tails
+    fit = fitted(score[:1000], 4)
+    own, new = (assign(fit.model_, factors(part))["outside"].mean() for part in (score[:1000], score[1000:]))
+    assert max(own, new) < room.MANY_OUTSIDE
+
+
+def test_a_few_far_away_do_not_move_the_limit(world):
+    score = world.draw(1, 300, without=2)[0]
+    plain = float(fitted(score, 4).model_["reach"])
+    score[:6, :6] += 30.0
+    fit = fitted(score, 4)
+    assert plain <= float(fit.model_["reach"]) < 1.25 * plain
+    assert assign(fit.model_, factors(score))["outside"][:6].all()
 
 
 def test_a_group_of_one_has_no_p_value(world, reference):
@@ -71,7 +115,7 @@ def test_a_group_of_one_has_no_p_value(world, reference):
     ("changed", "judged", "words"),
     [
         ({}, 1, "S1 replicates"),
-        ({"p_value": 0.2}, 0, "but 100% have their nearest neighbour in it (p = 0.200)"),
+        ({"p_value": 0.2}, 0, "but 100 % have their nearest neighbour in it (p = 0.200)"),
         (
             {"p_value": 0.2, "in_group": 0.8, "least_p": 0.06},
             -1,

@@ -33,6 +33,13 @@ from tests.omics.test_subtypes import QUICK, factors
             "p = 0.03 beside mrd, age (5 events of 9 patients); dropped for fewer than 5 events per parameter: wbc; "
             "name the most important first (--covariates): the last are dropped first",
         ),
+        (
+            {"strata": "site",
+             "remark": "subtype: A, B pooled as other; dropped for fewer than 5 events per parameter: wbc"},
+            "p = 0.03 beside mrd, age, site (5 events of 9 patients); subtype: A, B pooled as other; dropped for fewer "
+            "than 5 events per parameter: wbc; name the most important first (--covariates): the last are dropped "
+            "first (site stays: strata take no events)",
+        ),
     ],
 )  # fmt: skip
 def test_the_sentence_names_what_was_not_adjusted_for_and_warns(row, said):

@@ -178,6 +178,7 @@ def make_subtypes(clinical: pd.DataFrame, label: np.ndarray, names: list[str], r
                     name: ("factor", np.ones(8))
                     for name in ("factor_low", "factor_high", "factor_mean", "factor_scale")
                 },
+                "reach": ((), 4.5),
             },
             coords={"subtype": np.array(names, dtype=object)},
         ),
