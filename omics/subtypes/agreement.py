@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score, adjusted_rand_score
 
-from omics.columns import FEWEST_LEVELS, MOST_LEVELS, is_text
+from omics.columns import FEWEST_LEVELS, MOST_LEVELS, as_levels, is_categorical, is_entity, is_text
 from omics.schema import refuse_duplicates
 from omics.subtypes.matching import known_labels
 
@@ -18,7 +18,7 @@ def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
     labels : pandas.Series
         Subtype of each patient, indexed by sample; one whose label is missing is left out.
     clinical : pandas.DataFrame
-        Clinical table, indexed by sample. Its text and categorical columns with 2 to 30 levels are compared.
+        Clinical table, indexed by sample. Its texts, and codes of disease entities, of 2 to 30 levels are compared.
 
     Returns
     -------
@@ -40,11 +40,13 @@ def agreement(labels: pd.Series, clinical: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in table.columns:
         known = table[name].dropna()
-        if not (is_text(known) and FEWEST_LEVELS <= known.nunique() <= MOST_LEVELS):
+        names = is_text(known) or (is_entity(str(name)) and is_categorical(str(name), known))
+        if not (names and FEWEST_LEVELS <= known.nunique() <= MOST_LEVELS):
             continue
-        ours, theirs = labels[known.index], known.astype(str)
+        theirs = as_levels(known)
+        ours = labels[theirs.index]
         rows.append(
-            (str(name), adjusted_rand_score(theirs, ours), adjusted_mutual_info_score(theirs, ours), len(known))
+            (str(name), adjusted_rand_score(theirs, ours), adjusted_mutual_info_score(theirs, ours), len(theirs))
         )
     found = pd.DataFrame(rows, columns=["label", "ari", "ami", "n"]).astype({"ari": float, "ami": float, "n": int})
     return found.sort_values(["ari", "label"], ascending=[False, True], ignore_index=True)

@@ -13,7 +13,7 @@ Benjamini and Hochberg (1995), Journal of the Royal Statistical Society B 57.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -40,10 +40,9 @@ _ASSOCIATION = ("factor", "label", "test", "n", "effect", "p_value", "q_value")
 def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, pd.Index] | None = None) -> pd.DataFrame:
     r"""Test every subtype against all other patients, for every clinical column and the lack of every layer.
 
-    A level of a categorical column (text, booleans, numbers that are all 0 or 1, and whatever a column of
-    :data:`~omics.columns.TECHNICAL` holds; 2 to 30 levels) is tested by Fisher's exact test, two-sided: the sum of the
-    probabilities of all tables with the same margins that are no likelier than the observed one. Its effect is the
-    sample odds ratio
+    A level of a categorical column (:func:`~omics.columns.is_categorical`; 2 to 30 levels) is tested by Fisher's exact
+    test, two-sided: the sum of the probabilities of all tables with the same margins that are no likelier than the
+    observed one. Its effect is the sample odds ratio
 
     .. math:: \frac{a\,d}{b\,c},
 
@@ -51,7 +50,7 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     A number (age, white cells) is tested by :func:`~omics.stats.mann_whitney`, exactly where groups are small and there
     are no ties. Its effect is the AUC, the probability that a patient of the subtype has the larger value, ties
     counted half. A patient of unknown value is left out of a test; a column that is known of no patient inside, or
-    of none outside, is not tested. :data:`~omics.columns.OUTCOMES` are left out.
+    of none outside, is not tested. Outcomes (:func:`~omics.columns.is_outcome`) are left out.
 
     Parameters
     ----------
@@ -60,7 +59,8 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     clinical : pandas.DataFrame
         Clinical table, indexed by sample.
     layers : mapping of str to pandas.Index, optional
-        Samples that have the layer, by name of the layer. Tested as ``layer <name>``, present or absent.
+        Samples that have the layer, by name of the layer. Tested as ``layer <name>``, present or absent;
+        as ``layer <name> (layer)`` if a clinical column has that name.
 
     Returns
     -------
@@ -84,8 +84,10 @@ def enrichment(labels: pd.Series, clinical: pd.DataFrame, layers: Mapping[str, p
     names = in_order(known.unique())
     code = pd.Series(pd.Index(names).get_indexer(pd.Index(known)), index=known.index)
     rows = [_column_rows(str(name), column, code, names) for name, column in clinical.reindex(known.index).items()]
+    taken = {str(name) for name in clinical.columns}
     rows += [
-        _level_rows(LAYER + name, _presence(known.index, has), code, names) for name, has in (layers or {}).items()
+        _level_rows(_layer_label(name, taken), _presence(known.index, has), code, names)
+        for name, has in (layers or {}).items()
     ]
     rows = [one for one in rows if len(one)]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=[*_KEYS, *_COUNTS, *_NUMBERS[:-1]])
@@ -232,12 +234,29 @@ def odds_text(odds: float) -> str:
     return "infinite" if np.isinf(odds) else f"{odds:.{0 if odds >= 100 else 1}f}"
 
 
+def number_text(value: float) -> str:
+    """A number in three digits; from 1,000 on without powers of ten, and below 10,000 to the unit."""
+    if 1800 <= value < 2200 and 2 * value % 1 == 0:  # a year, or midway between two; neither has a comma
+        return f"{value:g}"
+    if abs(value) < 999.5:
+        return f"{value:.3g}"
+    return f"{value if abs(value) < 10_000 else float(f'{value:.3g}'):,.0f}"
+
+
 def listed(words: Sequence[str]) -> str:
     """Words with commas and an "and"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
+
+
+def _layer_label(name: str, taken: Collection[str]) -> str:
+    """What a layer is called beside clinical columns: the name of none of them."""
+    label = LAYER + name
+    while label in taken:
+        label += " (layer)"
+    return label
 
 
 def _presence(samples: pd.Index, has: pd.Index) -> pd.Series:

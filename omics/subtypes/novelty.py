@@ -6,14 +6,13 @@ are judged by rules, and every judgement is a sentence with its numbers.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from omics.columns import UNNAMED, in_order, is_outcome, is_technical, is_text
+from omics.columns import KNOWN, UNNAMED, in_order, is_entity, is_technical, is_text
 from omics.schema import UsageError
 from omics.stats import eta_squared, fisher
 from omics.subtypes.enrichment import (
@@ -24,6 +23,7 @@ from omics.subtypes.enrichment import (
     following,
     level_words,
     listed,
+    number_text,
     odds_text,
     percent,
     phi,
@@ -36,11 +36,6 @@ __all__ = ["KINDS", "enrichment", "factor_associations", "following", "verdicts"
 
 #: What a cluster may be.
 KINDS = ("known", "splits", "merges", "technical", "sex", "missing data", "new")
-#: Columns that name known subtypes, in any case; they come before all other text.
-KNOWN = ("subtype", "molecular_subtype", "cytogenetic_code", "cytogenetics", "fusion", "immunophenotype", "fab")
-#: Columns that name disease entities, which clusters may split and join, as they may those whose last word is of KNOWN;
-#: other text (a class of risk, a race, a treatment) only says what is commoner in a cluster, or the same as it.
-ENTITIES = (*KNOWN, "lineage", "karyotype", "diagnosis", "entity", "cancer_type_detailed", "oncotree_code")
 SEX = ("sex", "gender")
 #: Share of a cluster's patients who carry the level, for the cluster to be of it.
 PURE = 0.8
@@ -59,9 +54,8 @@ LEAST_PHI = 0.3
 SPLIT_PHI = 0.5
 #: Largest q-value, and p-value among clusters that split a subtype.
 LEVEL = 0.05
-#: A level of fewer patients is within some cluster by chance.
+#: A level of fewer patients is within some cluster by chance; fewer patients are no others to be told from.
 SMALLEST = 5
-
 #: Enriched levels that are named of a cluster which nothing explains.
 MOST_NAMED = 3
 _COLUMNS = ("subtype", "n", "kind", "label", "level", "sentence")
@@ -89,7 +83,7 @@ class Evidence(NamedTuple):
     known : list of pandas.DataFrame
         Rows of known-subtype levels by :func:`_named`, the columns that come first in a table of their own.
     traps : pandas.DataFrame
-        Rows of technical columns, sex and missing layers, with ``phi``.
+        Rows of technical columns, sex and missing layers, with ``phi`` and ``trap``, their kind.
     scores : pandas.DataFrame or None
         Factors, (sample, factor).
     """
@@ -119,9 +113,11 @@ def verdicts(
     `a` patients of both, `c` of the cluster, `m` of the level, `n` in all. With 90 % of all patients from one site,
     so are 90 % of any cluster: precision is high, and phi is 0. A patient whose label is missing or names no subtype
     (B-other, unknown: :data:`~omics.columns.UNNAMED`) counts in none of the three, but a third of all patients of the
-    cluster must carry the level. The shares of a sentence are of all patients of the cluster, and it says how many of
-    them have no named label, and how many none; only where a column has a "no", so that who has no value was not
-    looked at, are they of those who were, with their number.
+    cluster must carry the level. Where fewer than five patients with a name are outside the cluster, or of another
+    level, phi may be that of all who have a label: they are what cluster and level can be told from. The shares of a
+    sentence are of all patients of the cluster, and it says how many of them have no named label, and how many none;
+    only where a column has a "no", so that who has no value was not looked at, are they of those who were, with their
+    number.
 
     The kind of a cluster is the first of the known ones that holds for its strongest level, all with
     :math:`\phi \ge 0.3`, and :math:`q \le 0.05` where it is one level:
@@ -137,8 +133,9 @@ def verdicts(
         larger of the cluster's own and that of all who share. The factor is the one whose eta squared between those
         clusters is largest.
 
-    Columns named in :data:`KNOWN` are looked at first, and other text only if they explain nothing; what is no disease
-    entity (:data:`ENTITIES`) is neither split nor joined. Then:
+    Columns named in :data:`~omics.columns.KNOWN` are looked at first, and other labels, however they are coded, only
+    if they explain nothing; mutations in 0 and 1 are no labels. What is no disease entity
+    (:data:`~omics.columns.ENTITIES`) is neither split nor joined. Then:
 
     technical, sex, missing data
         Precision of a level of a technical column (``is_technical``), of :data:`SEX`, or of a layer's absence or
@@ -155,13 +152,13 @@ def verdicts(
     labels : pandas.Series
         Subtype of each patient, indexed by sample; a patient without one is left out.
     clinical : pandas.DataFrame
-        Clinical table, indexed by sample: tells which columns are text.
+        Clinical table, indexed by sample, from which the table was made.
     table : pandas.DataFrame
         What :func:`enrichment` says of them.
     scores : pandas.DataFrame, optional
         Factors, (sample, factor), to say by which one clusters split a subtype.
     known : sequence of str, optional
-        Columns that name known subtypes, instead of all text.
+        Columns that name known subtypes, instead of all labels.
 
     Returns
     -------
@@ -205,12 +202,16 @@ def _evidence(
 ) -> Evidence:
     table = _counted(table, labels)
     levels = table[table["test"] == "fisher"]
-    entity = np.array([known is not None or _entity(label) for label in levels["label"]], dtype=bool)
-    levels = levels.assign(entity=entity)
-    is_trap = np.array([_trap(label) != "" for label in levels["label"]], dtype=bool)
-    traps = levels[is_trap].assign(phi=_phi(levels[is_trap]))
-    named = [_named(levels[levels["label"].isin(tier)], bare=i == 0) for i, tier in enumerate(_tiers(clinical, known))]
-    return Evidence(labels, table, named, traps, scores)
+    columns = {str(name): column for name, column in clinical.items()}
+    entity = np.array([known is not None or is_entity(label) for label in levels["label"]], dtype=bool)
+    kind = np.array([_trap(label, layer=label not in columns) for label in levels["label"]], dtype=object)
+    levels = levels.assign(entity=entity, trap=kind)
+    traps = levels[kind != ""]
+    free = set(levels.loc[kind == "", "label"])
+    # calls of genes are data from which clusters may come, and no labels
+    own = [name for name, one in columns.items() if name in free and (is_text(one) or not _is_mutation(name))]
+    named = [_named(levels[levels["label"].isin(tier)], bare=i == 0) for i, tier in enumerate(_tiers(own, known))]
+    return Evidence(labels, table, named, traps.assign(phi=_phi(traps)), scores)
 
 
 def _counted(table: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
@@ -229,25 +230,21 @@ def _counted(table: pd.DataFrame, labels: pd.Series) -> pd.DataFrame:
     )
 
 
-def _tiers(clinical: pd.DataFrame, known: Sequence[str] | None) -> list[list[str]]:
+def _tiers(labelled: list[str], known: Sequence[str] | None) -> list[list[str]]:
     """Columns that may name subtypes, those that come first in a list of their own."""
     if known is not None:
         return [list(known)]
-    text = [str(name) for name in clinical.columns if is_text(clinical[name])]
-    text = [name for name in text if not (_trap(name) or is_outcome(name))]
-    first = [name for name in text if name.casefold() in KNOWN]
-    return [first, [name for name in text if name not in first]]
+    first = [name for name in labelled if name.casefold() in KNOWN]
+    return [first, [name for name in labelled if name not in first]]
 
 
-def _entity(label: str) -> bool:
-    """Whether a column names disease entities."""
-    name = label.casefold()
-    return name in ENTITIES or any(word in KNOWN for word in re.findall("[a-z0-9]+", name)[-1:])
+def _is_mutation(name: str) -> bool:
+    return name.casefold().endswith("mutation")
 
 
-def _trap(label: str) -> str:
-    """Kind of a column that is no biology; empty for others."""
-    if label.startswith(LAYER):
+def _trap(label: str, *, layer: bool) -> str:
+    """Kind of a column, or of what may be a `layer`, that is no biology; empty for others."""
+    if layer and label.startswith(LAYER):
         return "missing data"
     if label.casefold() in SEX:
         return "sex"
@@ -258,8 +255,8 @@ def _named(rows: pd.DataFrame, *, bare: bool) -> pd.DataFrame:
     """Rows of levels that name a subtype, the patients of the other levels counted as of unknown label.
 
     Not so in a column with one name only: its unknown ones are all that it can be told from. ``n_cluster`` and ``n``
-    are those with a name; ``unnamed`` is the share of the cluster whose label is none; and there are ``precision,
-    recall, phi`` and the ``name``, with the column's unless it is `bare`.
+    are those with a name, ``all_cluster`` and ``all`` those with any label; ``unnamed`` is the share of the cluster
+    whose label is none; and there are ``precision, recall, phi`` and the ``name``, with the column's unless `bare`.
     """
     unnamed = rows["level"].str.casefold().isin(UNNAMED)
     name = ~(unnamed | rows["negative"])
@@ -270,11 +267,22 @@ def _named(rows: pd.DataFrame, *, bare: bool) -> pd.DataFrame:
         unnamed=aside["n_inside"] / rows["size"],
         n_cluster=rows["n_cluster"] - aside["n_inside"],
         n=rows["n"] - aside["n_level"],
+        all_cluster=rows["n_cluster"],
+        all=rows["n"],
         name=[level_words(*one, bare=bare) for one in zip(rows["label"], rows["level"], rows["yes"], strict=True)],
     )[name]
     return named.assign(
-        precision=named["n_inside"] / named["n_cluster"], recall=named["n_inside"] / named["n_level"], phi=_phi(named)
+        precision=named["n_inside"] / named["n_cluster"],
+        recall=named["n_inside"] / named["n_level"],
+        phi=_strength(named),
     )
+
+
+def _strength(named: pd.DataFrame) -> np.ndarray:
+    """Phi among patients with a name; or among all with a label, if larger, where too few names are left to compare."""
+    among, every = _phi(named), _phi(named.assign(n_cluster=named["all_cluster"], n=named["all"]))
+    others = named["n"] - named[["n_cluster", "n_level"]].max(axis=1)
+    return np.where(others < SMALLEST, np.maximum(among, every), among)
 
 
 def _phi(rows: pd.DataFrame) -> np.ndarray:
@@ -330,9 +338,8 @@ def _merges(levels: pd.DataFrame) -> Explanation | None:
     whole = levels[(levels["recall"] >= WHOLE) & (levels["n_level"] >= SMALLEST)].sort_values("level")
     if len(whole) < 2 or whole["carried"].sum() < MAJORITY:
         return None
-    first = whole.iloc[0]
-    counts = [whole["n_inside"].sum(), first["n_cluster"], whole["n_level"].sum(), first["n"]]
-    strength = float(phi(*(np.array(one, dtype=float) for one in counts)))
+    union = whole.head(1).assign(n_inside=whole["n_inside"].sum(), n_level=whole["n_level"].sum())
+    first, strength = whole.iloc[0], float(_strength(union)[0])
     if strength < LEAST_PHI:
         return None
     subtype, names = first["subtype"], list(whole["name"])
@@ -349,8 +356,8 @@ def _splits(evidence: Evidence, rows: pd.DataFrame, part: pd.Series) -> Explanat
     same = rows[(rows["label"] == part["label"]) & (rows["level"] == part["level"])].set_index("subtype")
     sharing = in_order(same.index[(same["recall"] >= PART) | (same.index == part["subtype"])])
     shared = same.loc[sharing]
-    counts = [shared["n_inside"].sum(), shared["n_cluster"].sum(), part["n_level"], part["n"]]
-    strength = max(part["phi"], float(phi(*(np.array(one, dtype=float) for one in counts))))
+    union = shared.head(1).assign(**shared[["n_inside", "n_cluster", "all_cluster"]].sum())
+    strength = max(part["phi"], float(_strength(union)[0]))
     if strength < LEAST_PHI:
         return None
     trap = _split_by_trap(evidence, sharing, part)
@@ -377,7 +384,7 @@ def _split_by_trap(evidence: Evidence, sharing: list[str], part: pd.Series) -> E
     others = listed([one for one in sharing if one != part["subtype"]])
     what, numbers = _trap_words(row, f" of {part['subtype']}", others, "p")
     sentence = f"{listed(sharing)} split {part['name']} by {what}: {numbers}."
-    return Explanation(_trap(row["label"]), row["label"], row["level"], sentence, part["phi"])
+    return Explanation(row["trap"], row["label"], row["level"], sentence, part["phi"])
 
 
 def _follows(rows: pd.DataFrame) -> Explanation | None:
@@ -387,7 +394,7 @@ def _follows(rows: pd.DataFrame) -> Explanation | None:
         return None
     what, numbers = _trap_words(row)
     sentence = f"{row['subtype']} follows {what}: {numbers}."
-    return Explanation(_trap(row["label"]), row["label"], row["level"], sentence, row["phi"])
+    return Explanation(row["trap"], row["label"], row["level"], sentence, row["phi"])
 
 
 def _trap_row(rows: pd.DataFrame, least: float) -> pd.Series | None:
@@ -461,7 +468,7 @@ def _unnamed(row: pd.Series) -> str:
 
 
 def _looked_at(row: pd.Series) -> str:
-    return "sequenced" if row["label"].casefold().endswith("mutation") else "tested"
+    return "sequenced" if _is_mutation(row["label"]) else "tested"
 
 
 def _known_of(row: pd.Series) -> str:
@@ -471,7 +478,7 @@ def _known_of(row: pd.Series) -> str:
 
 def _trap_words(row: pd.Series, of: str = "", others: str = "the others", symbol: str = "q") -> tuple[str, str]:
     """What a cluster follows, and the numbers."""
-    kind, what, level = _trap(row["label"]), row["label"], row["level"]
+    kind, what, level = row["trap"], row["label"], row["level"]
     does = f"are {level}" if kind == "sex" else f"come from {level}"
     if kind == "missing data":
         noun, does = ("lack", "lack it") if level == ABSENT else ("presence", "have it")
@@ -485,5 +492,5 @@ def _trap_words(row: pd.Series, of: str = "", others: str = "the others", symbol
 def _number_words(row: pd.Series) -> str:
     inside, outside = row["share_inside"], row["share_outside"]
     side = "higher" if row["effect"] > 0.5 else "lower"
-    medians = f"median {inside:.3g} against {outside:.3g} in the others"
+    medians = f"median {number_text(inside)} against {number_text(outside)} in the others"
     return f"{row['label']} is {side}: {medians} (AUC {row['effect']:.2f}, {small('q', row['q_value'])})"

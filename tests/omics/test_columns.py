@@ -6,7 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from omics.columns import as_levels, in_order, is_categorical, is_numeric, is_outcome, is_technical, is_text
+from omics.columns import (
+    MOST_LEVELS,
+    as_levels,
+    in_order,
+    is_categorical,
+    is_entity,
+    is_numeric,
+    is_outcome,
+    is_technical,
+    is_text,
+)
 
 KINDS = {
     "text": (pd.Series(["a", "b"], dtype=object), True, False, True),
@@ -34,6 +44,30 @@ def test_names_of_columns_tell_what_they_are():
     assert not any(map(is_technical, ("risk_group", "subtype", "age_group", "site_of_relapse", "id", "websites")))
     assert all(map(is_outcome, ("event", "Death", "second_event_time", "refractory")))
     assert not any(map(is_outcome, ("age", "mrd", "wbc", "time_zone")))
+    assert all(map(is_entity, ("FAB", "karyotype", "clinical_subtype", "known fusion")))
+    assert not any(map(is_entity, ("wbc_at_diagnosis", "year of diagnosis", "subtype_score", "mrd", "")))
+
+
+def test_details_of_an_event_are_outcomes_wherever_it_was():
+    told = ("relapse_site", "relapse_date", "Remission", "site of relapse", "date_of_death", "days_to_relapse")
+    assert all(map(is_outcome, told))
+    assert not any(map(is_technical, told))
+    assert is_categorical("relapse_site", pd.Series([1, 2, 3])), "a number of a site is a name"
+    handled = ("site", "treatment_site", "sequencing_site", "relapse_batch", "relapse_protocol", "death_study")
+    assert all(map(is_technical, handled))
+    assert not any(
+        map(is_outcome, (*handled, "timepoint", "sample_type", "date", "relapse_risk", "event_free_mrd", ""))
+    )
+
+
+@pytest.mark.parametrize("column", ["fab", "Cytogenetic_Code", "karyotype", "clinical_subtype"])
+def test_few_whole_numbers_name_disease_entities(column):
+    codes = pd.Series(np.arange(2.0 * MOST_LEVELS) % MOST_LEVELS)
+    assert is_categorical(column, codes)
+    assert is_categorical(column, codes.astype("Int64"))
+    assert not is_categorical(column, codes + 0.5)
+    assert not is_categorical(column, pd.Series(np.arange(MOST_LEVELS + 1)))
+    assert not any(is_categorical(name, codes) for name in ("mrd", "age", "wbc", "age_at_diagnosis", "risk"))
 
 
 def test_levels_are_text_and_whole_numbers_have_no_decimals():
