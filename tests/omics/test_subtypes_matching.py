@@ -95,6 +95,7 @@ def model(centre: np.ndarray, variance: float = 0.25, shared: float = 0.0) -> xr
             "covariance": (("factor", "other_factor"), np.eye(n_factors) * variance + shared),
             **{one.name: ("subtype", np.full(n, 1 / n)) for one in NODES["subtype_model"] if one.dims == ("subtype",)},
             **{f"factor_{name}": ("factor", np.full(n_factors, value)) for name, value in per_factor.items()},
+            "reach": ((), 9.0),
         },
         {"subtype": [f"S{k + 1}" for k in range(n)], "factor": factor, "other_factor": factor},
     )
