@@ -10,6 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from omics import cohort
+from omics.columns import in_order
 from omics.report.replication import shared_warning
 from omics.subtypes.clustering import DISSOLVED, LEVEL, level_of
 from pipelines.tables import Row, records
@@ -80,7 +81,7 @@ def _left_out(followed: list[Row]) -> Row:
     """Which factors were left out for following a clinical column, and how near the others came."""
     if not followed:
         return {}
-    factors = sorted({row["factor"] for row in followed}, key=lambda name: (len(name), name))
+    factors = in_order({row["factor"] for row in followed})
     out = {row["factor"] for row in followed if row["excluded"]}
     said = f"{len(out)} of {len(factors)}" + (f": {', '.join(one for one in factors if one in out)}" if out else "")
     kept = [row for row in followed if row["factor"] not in out and row["effect"] == row["effect"]]

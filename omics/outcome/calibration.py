@@ -145,7 +145,8 @@ def _net_benefit(known: Known, weight: np.ndarray, threshold: float) -> np.ndarr
     """Net benefit in each draw, where each flagged patient counts `weight` times, (draw, patient)."""
     happens = _incidence_of_draws(known, weight)
     odds = threshold / (1.0 - threshold)
-    return np.asarray(weight.sum(axis=1) / weight.shape[1] * (happens - (1.0 - happens) * odds))
+    share = weight.sum(axis=1) / weight.shape[1]
+    return np.asarray(share * (happens - (1.0 - happens) * odds) + 0.0)  # of nobody 0, and not -0
 
 
 def _incidence_of_draws(known: Known, weight: np.ndarray) -> np.ndarray:

@@ -185,6 +185,7 @@ def test_calibration_table_and_decision_curve_of_the_true_risk():
     assert curve.loc[1, "all"] == pytest.approx(share - (1 - share) * 0.25, abs=1e-12)
     nobody = decision_curve(time, event, np.zeros(4000), horizon=5, thresholds=[0.1], n_bootstrap=5)
     assert nobody.loc[0, ["net_benefit", "flagged"]].eq(0).all()
+    assert not np.signbit(nobody.loc[0, "net_benefit"])
 
 
 def test_net_benefit_varies_as_over_patients_drawn_with_replacement():
